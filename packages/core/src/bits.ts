@@ -1,0 +1,57 @@
+/** Bit fields over `bigint` words: reading, writing and masks. For the edge; hot paths use compiled masks. */
+import { FormatError } from './errors.ts';
+import type { AddressPiece, BitRange } from './format.ts';
+
+/** A mask of `bits` ones, starting at bit `lo`. */
+export function maskOf(bits: number, lo = 0): bigint {
+  return ((1n << BigInt(bits)) - 1n) << BigInt(lo);
+}
+
+/** The mask of all bits of some ranges. */
+export function rangesMask(ranges: readonly BitRange[]): bigint {
+  return ranges.reduce((mask, [hi, lo]) => mask | maskOf(hi - lo + 1, lo), 0n);
+}
+
+/** Number of bits in some ranges. */
+export function rangesWidth(ranges: readonly BitRange[]): number {
+  return ranges.reduce((sum, [hi, lo]) => sum + hi - lo + 1, 0);
+}
+
+/** Gathers a possibly scattered field; the first range holds the most significant bits. */
+export function gather(word: bigint, ranges: readonly BitRange[]): bigint {
+  let value = 0n;
+  for (const [hi, lo] of ranges) {
+    const width = hi - lo + 1;
+    value = (value << BigInt(width)) | ((word >> BigInt(lo)) & maskOf(width));
+  }
+  return value;
+}
+
+/**
+ * Scatters a value over ranges.
+ * @throws FormatError if the value does not fit
+ */
+export function scatter(value: bigint, ranges: readonly BitRange[]): bigint {
+  const width = rangesWidth(ranges);
+  if (value < 0n || value >> BigInt(width) !== 0n) {
+    throw new FormatError('field-width', `a value does not fit in ${width} bits`, { value });
+  }
+  let rest = value;
+  let word = 0n;
+  for (const [hi, lo] of [...ranges].reverse()) {
+    const bits = hi - lo + 1;
+    word |= (rest & maskOf(bits)) << BigInt(lo);
+    rest >>= BigInt(bits);
+  }
+  return word;
+}
+
+/** The entry bits that address pieces occupy, for address bits from `fromBit` up. */
+export function piecesMask(pieces: readonly AddressPiece[], fromBit = 0): bigint {
+  let mask = 0n;
+  for (const { entryLo, addressLo, bits } of pieces) {
+    const skip = Math.max(0, fromBit - addressLo);
+    if (skip < bits) mask |= maskOf(bits - skip, entryLo + skip);
+  }
+  return mask;
+}

@@ -1,0 +1,218 @@
+/**
+ * One level of a format, compiled: what a word at this level is, which addresses it holds, how leaves are built.
+ *
+ * A word is named by a code: its kind in the low two bits, the index of its shape above them. For most words the code
+ * comes from a table over the low 8 bits; only words with other tested bits set take the slow road over all tests.
+ */
+import { CompiledAddress, CompiledTests, halves } from './compiled.ts';
+import { featuresHold, levelHolds } from './condition.ts';
+import { FormatError } from './errors.ts';
+import type { BitTest, Field, MalformedRule, Shape, TableEffect } from './format.ts';
+import type { CompleteFormat } from './format-defaults.ts';
+import type { Level } from './geometry.ts';
+
+/** Kinds of words, the low two bits of a code. */
+export const EMPTY = 0;
+/** A pointer to a table of the next level. */
+export const TABLE = 1;
+/** A mapping. */
+export const LEAF = 2;
+/** A word that the hardware refuses. */
+export const MALFORMED = 3;
+
+/** Names of the kinds, by number. */
+export const KIND_NAMES = ['empty', 'table', 'leaf', 'malformed'] as const;
+
+/** What a word is: one of {@link KIND_NAMES}. */
+export type Kind = (typeof KIND_NAMES)[number];
+
+/** A shape at one level. */
+export interface CompiledShape {
+  readonly shape: Shape;
+  /** Index in {@link LevelCodec.shapes}. */
+  readonly index: number;
+  readonly kind: number;
+  readonly tests: CompiledTests;
+  /** Address of the next table or of the leaf; for an empty word without bits. */
+  readonly address: CompiledAddress;
+  /** Bytes that one entry maps: the span of an entry. */
+  readonly entryBytes: number;
+  /** Bytes of the whole translation: an entry or a run. */
+  readonly leafBytes: number;
+  /** Entries of the run, 1 if the leaf stands alone. */
+  readonly runEntries: number;
+  /** Do all entries of the run store the run's own address? */
+  readonly sharedAddress: boolean;
+  /** Bits that make the shape what it is, and their values. */
+  readonly fixedMask: bigint;
+  readonly fixedValue: bigint;
+  /** Fields that exist under the features. */
+  readonly fields: readonly Field[];
+  /** Table effects that act under the features. */
+  readonly effects: readonly TableEffect[];
+}
+
+interface CompiledRule {
+  readonly rule: MalformedRule;
+  readonly tests: CompiledTests;
+  readonly shapes: ReadonlySet<number>;
+}
+
+/** A rule's tests, or for `misaligned` those that its shape's address makes. */
+function testsOf(rule: MalformedRule, addressBits: bigint, leafBits: bigint): readonly BitTest[] {
+  if (rule.tests !== 'misaligned') return rule.tests;
+  const below = addressBits & ~leafBits;
+  return below === 0n ? [{ mask: 0n, differs: 0n }] : [{ mask: below, differs: 0n }];
+}
+
+/** Enough for the type and permission bits of every format we know; more would only cost set-up time. */
+const LOW_BITS = 8;
+
+/** One compiled level. */
+export class LevelCodec {
+  readonly level: Level;
+  /** Shapes that exist at this level, in the order of matching. */
+  readonly shapes: readonly CompiledShape[];
+  /** Leaf shapes, the smallest leaf first. */
+  readonly leaves: readonly CompiledShape[];
+  /** The shape of a table pointer, if this level can hold one. */
+  readonly table: CompiledShape | undefined;
+  readonly #format: CompleteFormat;
+  readonly #rules: readonly CompiledRule[];
+  readonly #codes: Uint16Array = new Uint16Array(1 << LOW_BITS);
+  /** Which residual masks belong to a code's words: index into the two arrays below. */
+  readonly #restLo: Int32Array = new Int32Array(1 << LOW_BITS);
+  readonly #restHi: Int32Array = new Int32Array(1 << LOW_BITS);
+
+  constructor(format: CompleteFormat, level: Level, features: ReadonlySet<string>) {
+    this.level = level;
+    this.#format = format;
+    this.shapes = format.shapes
+      .filter((shape) => featuresHold(shape.when, features) && levelHolds(shape.levels, level.level, features))
+      .map((shape, index) => compileShape(shape, index, level, features));
+    this.#rules = format.rules
+      .filter((rule) => featuresHold(rule.when, features) && levelHolds(rule.levels, level.level, features))
+      .flatMap((rule) => this.#compileRule(rule, features));
+    this.leaves = this.shapes.filter(({ kind }) => kind === LEAF).sort((a, b) => a.leafBytes - b.leafBytes);
+    this.table = level.level === 0 ? undefined : this.shapes.find(({ kind }) => kind === TABLE);
+    this.#buildTable();
+  }
+
+  /** Rules speak of shapes; `misaligned` depends on the shape, so such a rule becomes one per leaf shape. */
+  #compileRule(rule: MalformedRule, features: ReadonlySet<string>): CompiledRule[] {
+    const kinds = rule.kinds ?? ['table', 'leaf'];
+    const shapes = this.shapes.filter(
+      ({ shape }) =>
+        shape.kind !== 'empty' &&
+        kinds.includes(shape.kind) &&
+        (rule.shapes === undefined || rule.shapes.includes(shape.name)),
+    );
+    if (rule.tests !== 'misaligned') {
+      return [{ rule, tests: new CompiledTests(rule.tests), shapes: new Set(shapes.map(({ index }) => index)) }];
+    }
+    return shapes
+      .filter(({ kind }) => kind === LEAF)
+      .map((compiled) => {
+        const { shape } = compiled;
+        const pieces = shape.kind === 'leaf' ? shape.address.filter((piece) => featuresHold(piece.when, features)) : [];
+        const whole = new CompiledAddress(pieces, 0).mask;
+        return {
+          rule,
+          tests: new CompiledTests(testsOf(rule, whole, compiled.address.mask)),
+          shapes: new Set([compiled.index]),
+        };
+      });
+  }
+
+  /** For each value of the low bits: the code when the residual bits are zero, and which bits those are. */
+  #buildTable(): void {
+    const low = (1n << BigInt(LOW_BITS)) - 1n;
+    const everything = [...this.shapes.map(({ tests }) => tests), ...this.#rules.map(({ tests }) => tests)];
+    for (let bits = 0; bits < 1 << LOW_BITS; bits++) {
+      const code = this.#judge(bits, 0);
+      let rest = 0n;
+      for (const tests of everything) rest |= this.#settled(tests, code) ? 0n : tests.residual(low, BigInt(bits));
+      const { lo, hi } = halves(rest);
+      this.#codes[bits] = code;
+      this.#restLo[bits] = lo;
+      this.#restHi[bits] = hi;
+    }
+  }
+
+  /** Does this test no longer matter for a word of that code, because its shape is certain from the low bits? */
+  #settled(tests: CompiledTests, code: number): boolean {
+    const found = this.shapes[code >> 2];
+    if (found === undefined || found.tests.mask >> BigInt(LOW_BITS) !== 0n) return false;
+    const shape = this.shapes.find((candidate) => candidate.tests === tests);
+    if (shape !== undefined) return shape.index > found.index;
+    return this.#rules.some((candidate) => candidate.tests === tests && !candidate.shapes.has(found.index));
+  }
+
+  #judge(lo: number, hi: number): number {
+    for (const { index, kind, tests } of this.shapes) {
+      if (!tests.hold(lo, hi)) continue;
+      for (const rule of this.#rules)
+        if (rule.shapes.has(index) && rule.tests.hold(lo, hi)) return MALFORMED | (index << 2);
+      return kind | (index << 2);
+    }
+    return MALFORMED | (this.shapes.length << 2);
+  }
+
+  /** The code of a word: its kind in the low two bits, its shape's index above (past the end if no shape fits). */
+  classify(lo: number, hi: number): number {
+    const bits = lo & ((1 << LOW_BITS) - 1);
+    if (((lo & (this.#restLo[bits] as number)) | (hi & (this.#restHi[bits] as number))) === 0) {
+      return this.#codes[bits] as number;
+    }
+    return this.#judge(lo, hi);
+  }
+
+  /** Why a word is malformed, all reasons in checking order; for an empty word its own reason; else nothing. */
+  reasons(lo: number, hi: number): readonly string[] {
+    const code = this.#judge(lo, hi);
+    const compiled = this.shapes[code >> 2];
+    if (compiled === undefined) return [this.#format.unmatched];
+    if (compiled.shape.kind === 'empty') return [compiled.shape.reason];
+    const found = this.#rules.filter(({ shapes, tests }) => shapes.has(compiled.index) && tests.hold(lo, hi));
+    return [...new Set(found.map(({ rule }) => rule.reason))];
+  }
+}
+
+function compileShape(shape: Shape, index: number, level: Level, features: ReadonlySet<string>): CompiledShape {
+  const run = shape.kind === 'leaf' ? shape.run : undefined;
+  const runEntries = run?.entries ?? 1;
+  if (run !== undefined && (!Number.isInteger(Math.log2(runEntries)) || runEntries < 2 || runEntries > level.entries)) {
+    throw new FormatError('run-entries', `${shape.name}: a run has a power of two of entries within its table`, {
+      level: level.level,
+      entries: runEntries,
+    });
+  }
+  const sharedAddress = run?.address === 'shared';
+  const leafBytes = level.entrySpan * runEntries;
+  const pieces = shape.kind === 'empty' ? [] : shape.address.filter((piece) => featuresHold(piece.when, features));
+  // A leaf stores its own address from its size up; a table pointer is read as it stands.
+  const fromBit = shape.kind === 'leaf' ? Math.log2(sharedAddress ? leafBytes : level.entrySpan) : 0;
+  let fixedMask = 0n;
+  let fixedValue = 0n;
+  for (const test of shape.match) {
+    if (!('equals' in test)) continue;
+    fixedMask |= test.mask;
+    fixedValue |= test.equals;
+  }
+  return {
+    shape,
+    index,
+    kind: shape.kind === 'empty' ? EMPTY : shape.kind === 'table' ? TABLE : LEAF,
+    tests: new CompiledTests(shape.match),
+    address: new CompiledAddress(pieces, fromBit),
+    entryBytes: level.entrySpan,
+    leafBytes,
+    runEntries,
+    sharedAddress,
+    fixedMask,
+    fixedValue,
+    fields: shape.fields.filter((field) => featuresHold(field.when, features)),
+    effects:
+      shape.kind === 'table' ? (shape.effects ?? []).filter((effect) => featuresHold(effect.when, features)) : [],
+  };
+}
