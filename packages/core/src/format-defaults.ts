@@ -42,17 +42,14 @@ export type CompleteGeometry = Required<Omit<GeometryDescription, 'levels'>> & {
 /** Fills in what a geometry leaves out. */
 export function completeGeometry(geometry: GeometryDescription, entryBytes: number): CompleteGeometry {
   const levels = geometry.levels.map((level, index) => {
-    const entries = level.entries ?? 2 ** level.indexBits;
-    const tableBytes = entries * entryBytes;
     return {
       // If not supplied then a level is called by its number, which counts from the leaves.
       hardware: index,
       name: `level ${index}`,
       leafName: '',
-      // If not supplied then a table is as long as its index and aligned to its own length, rounded up to a power of two.
-      alignBytes: 2 ** Math.ceil(Math.log2(tableBytes)),
+      // If not supplied then a table is as long as its index and aligned to its own length.
+      alignBytes: 2 ** level.indexBits * entryBytes,
       ...level,
-      entries,
     };
   });
   return {

@@ -196,6 +196,8 @@ export interface FaultReport {
   readonly type: string;
   /** The code that the hardware reports: scause, FSC, FSR, error code. */
   readonly code?: number;
+  /** The level that the hardware reports, in its own numbering. Not supplied: that of the entry. */
+  readonly level?: number;
 }
 
 /** The vocabulary that all formats share. A format maps into it and says what is lost. */

@@ -10,13 +10,11 @@ import { type CompleteGeometry, completeGeometry } from './format-defaults.ts';
 export interface LevelDescription {
   /** Lowest bit of the virtual address that the index covers; also log2 of the bytes that one entry maps. */
   readonly shift: number;
-  /** Bits of the index. */
-  readonly indexBits: number;
   /**
-   * Entries of a table. Not supplied: `2 ** indexBits`. A root may be partial (fewer) or several concatenated tables
-   * (then `indexBits` is larger too).
+   * Bits of the index; a table has `2 ** indexBits` entries. A partial root has fewer than the levels below it, a root
+   * of several concatenated tables has more.
    */
-  readonly entries?: number;
+  readonly indexBits: number;
   /** Alignment of a table in bytes. Not supplied: its size rounded up to a power of two. */
   readonly alignBytes?: number;
   /** The hardware's own number of this level, for output. Not supplied: counted from the leaves. */
@@ -159,14 +157,12 @@ function check(geometry: CompleteGeometry): void {
   if (levels.length < 1 || levels.length > TABLE_NAMES.length) {
     fail('level-count', 'a geometry has one to five levels', { levels: levels.length });
   }
-  levels.forEach(({ shift, indexBits, entries, alignBytes }, level) => {
+  levels.forEach(({ shift, alignBytes }, level) => {
     const below = levels[level - 1];
     if (below !== undefined && shift !== below.shift + below.indexBits) {
       fail('radix-gap', 'a level must start where the one below it ends', { level, shift });
     }
     if (shift < 12) fail('page-size', 'the smallest leaf is at least 4 KiB', { shift });
-    if (entries < 1 || entries > 2 ** indexBits)
-      fail('entries', 'more entries than the index reaches', { level, entries });
     if (!Number.isInteger(Math.log2(alignBytes)))
       fail('align', 'alignment must be a power of two', { level, alignBytes });
   });
@@ -236,8 +232,8 @@ export function createGeometry(description: GeometryDescription, entryBytes: 4 |
       level: index,
       shift: level.shift,
       indexBits: level.indexBits,
-      entries: level.entries,
-      tableBytes: level.entries * entryBytes,
+      entries: 2 ** level.indexBits,
+      tableBytes: 2 ** level.indexBits * entryBytes,
       alignBytes: level.alignBytes,
       entrySpan: 2 ** level.shift,
       hardware: level.hardware,

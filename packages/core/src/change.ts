@@ -1,0 +1,155 @@
+/**
+ * What a change of tables leaves the caller to do: translations to invalidate, tables that are no longer reachable.
+ * Plain data; the architecture packages turn it into instructions.
+ */
+import { type PhysAddr, phys, type VirtAddr } from './address.ts';
+import type { TableAllocator, TableRequest } from './allocator.ts';
+import type { AddressSpace } from './space.ts';
+import { vaOf } from './space.ts';
+
+/** Why cached translations of a range may be stale. */
+export type Cause =
+  /** The range was not mapped before: matters only where hardware remembers that. */
+  | 'installed'
+  /** Another address, attribute or size than before. */
+  | 'changed'
+  /** Not mapped any more. */
+  | 'removed';
+
+/** Translations of one range that must be invalidated. */
+export interface Invalidation {
+  readonly start: VirtAddr;
+  /** Exclusive; may be 2^64. */
+  readonly end: bigint;
+  readonly cause: Cause;
+  /** Level, from the leaves, of the leaves that were cached. */
+  readonly level: number;
+  /** Bytes between addresses that must be named one by one: the entry size of that level. */
+  readonly strideBytes: bigint;
+  /** Did a table pointer change too, so that caches of upper levels must go as well? */
+  readonly tables: boolean;
+}
+
+/** A table that was linked or unlinked. */
+export interface TableRecord extends TableRequest {
+  readonly address: PhysAddr;
+}
+
+/** The outcome of a change. */
+export interface Change {
+  /** What to invalidate, in rising order, neighbours joined. */
+  readonly invalidate: readonly Invalidation[];
+  /** Tables that were allocated and linked. */
+  readonly allocated: readonly TableRecord[];
+  /**
+   * Tables that were unlinked. They may be reused only after the invalidations are done: hand them to
+   * {@link releaseTables} then.
+   */
+  readonly detached: readonly TableRecord[];
+  /** Leaf entries written or cleared. */
+  readonly entries: number;
+}
+
+/** Gives the unlinked tables of a change back to their allocator. Call it after the invalidations were carried out. */
+export function releaseTables(change: Change, allocator: TableAllocator): void {
+  for (const { address, ...request } of change.detached) allocator.free(address, request);
+}
+
+/** Collects a {@link Change}; joins neighbours as they come. */
+export class ChangeLog {
+  readonly #invalidate: {
+    start: number;
+    end: number;
+    cause: Cause;
+    level: number;
+    stride: number;
+    tables: boolean;
+  }[] = [];
+  readonly allocated: TableRecord[] = [];
+  readonly detached: TableRecord[] = [];
+  entries = 0;
+
+  /** Notes a range; `start`, `end` and `stride` in exact numbers. */
+  note(start: number, end: number, cause: Cause, level: number, stride: number, tables = false): void {
+    const last = this.#invalidate[this.#invalidate.length - 1];
+    if (
+      last !== undefined &&
+      last.end === start &&
+      last.cause === cause &&
+      last.level === level &&
+      last.tables === tables
+    ) {
+      last.end = end;
+      return;
+    }
+    this.#invalidate.push({ start, end, cause, level, stride, tables });
+  }
+
+  /** The finished change. */
+  finish(): Change {
+    return {
+      invalidate: this.#invalidate.map(({ start, end, cause, level, stride, tables }) => ({
+        start: vaOf(start),
+        end: BigInt(end),
+        cause,
+        level,
+        strideBytes: BigInt(stride),
+        tables,
+      })),
+      allocated: this.allocated,
+      detached: this.detached,
+      entries: this.entries,
+    };
+  }
+}
+
+/** A table that an operation is going to need: its level and the first address it covers. */
+export interface TableNeed {
+  readonly level: number;
+  readonly va: number;
+}
+
+/**
+ * Allocates tables in the order in which they will be linked, all or none, and zeroes nothing yet.
+ * @throws whatever the allocator throws, after giving back what it had handed out; MemoryError if a table would lie
+ *   outside memory
+ */
+export function allocateAll(
+  space: AddressSpace,
+  root: AddressSpace['roots'][number],
+  needs: readonly TableNeed[],
+  allocator: TableAllocator | undefined,
+  missing: () => Error,
+): TableRecord[] {
+  if (needs.length === 0) return [];
+  if (allocator === undefined) throw missing();
+  const { paging } = root;
+  const records: TableRecord[] = [];
+  try {
+    for (const { level, va } of needs) {
+      const { tableBytes, alignBytes } = paging.codec(level).level;
+      const request: TableRequest = { level, va: vaOf(va), bytes: tableBytes, alignBytes };
+      const address = phys(allocator.allocate(request));
+      records.push({ ...request, address });
+      paging.checkAddress(address, BigInt(alignBytes));
+      for (let at = Number(address); at < Number(address) + tableBytes; ) {
+        const window = space.memory.writable(at);
+        at = window.base + window.words.length * 4;
+      }
+    }
+  } catch (error) {
+    for (const { address, ...request } of records.reverse()) allocator.free(address, request);
+    throw error;
+  }
+  return records;
+}
+
+/** Fills a table with zeros. */
+export function zeroTable(space: AddressSpace, address: number, bytes: number): void {
+  for (let at = address; at < address + bytes; ) {
+    const window = space.memory.writable(at);
+    const limit = Math.min(window.base + window.words.length * 4, address + bytes);
+    window.words.fill(0, (at - window.base) >> 2, (limit - window.base) >> 2);
+    at = limit;
+  }
+}

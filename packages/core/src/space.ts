@@ -1,0 +1,139 @@
+/**
+ * An address space: memory and the roots that stand in it. One root, two halves, a split by address: whatever the
+ * architecture does, everything above asks only which root translates an address.
+ */
+import { hex, type PhysAddr, phys, TWO_64, type VirtAddr, virt } from './address.ts';
+import { ArgumentError } from './errors.ts';
+import type { NumberRange } from './geometry.ts';
+import type { Memory } from './memory.ts';
+import type { Paging } from './paging.ts';
+
+/** One root table as the caller names it. */
+export interface RootDescription {
+  readonly paging: Paging;
+  /** Physical address of the root table. */
+  readonly address: PhysAddr | bigint;
+  /** Name for output: `TTBR1`, `kernel`. Not supplied: `root`. */
+  readonly label?: string;
+  /**
+   * Virtual addresses that this root translates, half-open, in rising order. Not supplied: those of its geometry.
+   */
+  readonly ranges?: readonly { readonly start: bigint; readonly end: bigint }[];
+}
+
+/** One root table, checked. */
+export interface Root {
+  readonly paging: Paging;
+  /** Physical address, exact as a number. */
+  readonly address: number;
+  readonly label: string;
+  readonly ranges: readonly NumberRange[];
+}
+
+/** A virtual address space. Made by {@link createSpace}. */
+export interface AddressSpace {
+  readonly memory: Memory;
+  readonly roots: readonly Root[];
+}
+
+/** A half-open range of virtual addresses; `end` may be 2^64. */
+export interface VirtRange {
+  readonly start: VirtAddr | bigint;
+  readonly end: bigint;
+}
+
+function checkRoot({ paging, address, label, ranges }: RootDescription): Root {
+  const { root } = paging.geometry;
+  paging.checkAddress(address, BigInt(root.alignBytes));
+  return {
+    paging,
+    address: Number(address),
+    label: label ?? 'root',
+    ranges: ranges?.map(({ start, end }) => ({ start: Number(start), end: Number(end) })) ?? paging.geometry.ranges,
+  };
+}
+
+/**
+ * Makes an address space.
+ * @param memory where the tables stand
+ * @param roots one root, or several whose ranges do not overlap; the first names faults of addresses that none has
+ * @throws AttributeError if a root is unaligned or too high; ArgumentError if two roots claim an address
+ */
+export function createSpace(memory: Memory, roots: RootDescription | readonly RootDescription[]): AddressSpace {
+  const list = (Array.isArray(roots) ? (roots as readonly RootDescription[]) : [roots as RootDescription]).map(
+    checkRoot,
+  );
+  if (list.length === 0) throw new ArgumentError('no-root', 'an address space needs a root');
+  const all = list.flatMap(({ ranges }) => ranges).sort((a, b) => a.start - b.start);
+  all.forEach((range, i) => {
+    const before = all[i - 1];
+    if (before !== undefined && range.start < before.end) {
+      throw new ArgumentError('root-overlap', 'two roots translate the same addresses', { at: range.start });
+    }
+  });
+  return { memory, roots: list };
+}
+
+/** An address as the hardware compares it: ignored top bits replaced by copies of the bit below them. */
+export function withoutTag(root: Root, va: bigint): bigint {
+  const { ignoredTopBits, wordBits } = root.paging.geometry;
+  if (ignoredTopBits === 0) return va;
+  return BigInt.asUintN(wordBits, BigInt.asIntN(wordBits - ignoredTopBits, va));
+}
+
+/** The root that translates an address (tags taken off), or `undefined`. */
+export function rootFor(space: AddressSpace, va: bigint): Root | undefined {
+  return space.roots.find((root) => {
+    const address = withoutTag(root, va);
+    return root.ranges.some(({ start, end }) => address >= BigInt(start) && address < BigInt(end));
+  });
+}
+
+/** One stretch of a range under one root, in exact numbers. */
+export interface Stretch extends NumberRange {
+  readonly root: Root;
+}
+
+/**
+ * Checks a range of whole pages and cuts it at the edges of roots.
+ * @throws ArgumentError if it is empty, unaligned, or not wholly translated by the roots (with `clip`, the parts
+ *   outside are left out instead)
+ */
+export function stretches(space: AddressSpace, range: VirtRange, clip = false): Stretch[] {
+  const { start, end } = range;
+  if (start < 0n || end > TWO_64 || start >= end) {
+    throw new ArgumentError('range', 'a range needs 0 <= start < end <= 2^64', { start, end });
+  }
+  const found: Stretch[] = [];
+  let covered = 0n;
+  for (const root of space.roots) {
+    for (const part of root.ranges) {
+      const from = start > BigInt(part.start) ? start : BigInt(part.start);
+      const to = end < BigInt(part.end) ? end : BigInt(part.end);
+      if (from >= to) continue;
+      const page = root.paging.pageBytes;
+      if (from % page !== 0n || to % page !== 0n) {
+        throw new ArgumentError('range-align', `a range must start and end at multiples of ${hex(page)}`, {
+          start,
+          end,
+        });
+      }
+      covered += to - from;
+      found.push({ root, start: Number(from), end: Number(to) });
+    }
+  }
+  if (!clip && covered !== end - start) {
+    throw new ArgumentError('range-canonical', 'part of the range is translated by no root', { start, end });
+  }
+  return found.sort((a, b) => a.start - b.start);
+}
+
+/** The address of a root as a physical address. */
+export function rootAddress(root: Root): PhysAddr {
+  return phys(root.address);
+}
+
+/** A number that stands for a virtual address, as one. */
+export function vaOf(value: number): VirtAddr {
+  return virt(BigInt(value));
+}

@@ -1,0 +1,221 @@
+/**
+ * The one traversal. Map, unmap, protect, split, merge, populate, dump, check and plain iteration are visitors of it.
+ *
+ * Addresses are exact numbers (multiples of 4 KiB below 2^64), entries two 32-bit words. One cursor per level is made
+ * when a traversal starts; visiting an entry allocates nothing.
+ */
+import { MemoryError } from './errors.ts';
+import { type CompiledShape, EMPTY, LEAF, type LevelCodec, TABLE } from './level-codec.ts';
+import type { Memory, MemoryWindow } from './memory.ts';
+import type { Root, Stretch } from './space.ts';
+
+/** What a visitor wants next. */
+export const DESCEND = 0;
+/** Go on with the next entry without looking below this one. */
+export const SKIP = 1;
+/** End the traversal. */
+export const STOP = 2;
+/** The entry was changed: look at it again. */
+export const AGAIN = 3;
+
+/** What a visitor's callback answers; nothing means {@link DESCEND} for a table and {@link SKIP} for the rest. */
+export type Action = typeof DESCEND | typeof SKIP | typeof STOP | typeof AGAIN;
+
+/** Where the traversal stands. One object per level, reused: copy what must outlive the callback. */
+export class Cursor {
+  readonly root: Root;
+  readonly codec: LevelCodec;
+  /** Level from the leaves. */
+  readonly level: number;
+  /** Bytes that one entry covers. */
+  readonly span: number;
+  readonly #memory: Memory;
+  readonly #entryBytes: number;
+  readonly #wide: boolean;
+  #base = 0;
+  #limit = 0;
+  #words: Uint32Array = new Uint32Array(0);
+
+  /** Physical address of the table. */
+  table = 0;
+  /** Index of the entry in the table. */
+  index = 0;
+  /** First virtual address that the entry covers. */
+  entryVa = 0;
+  /** The piece of the traversed range that lies under this entry, half-open. */
+  va = 0;
+  end = 0;
+  /** End of the traversed range within this table. */
+  tableEnd = 0;
+  /** The entry's halves, as signed or unsigned 32-bit numbers. */
+  lo = 0;
+  hi = 0;
+  /** The entry's code: kind in the low two bits, shape index above. */
+  code = 0;
+
+  constructor(root: Root, level: number, memory: Memory) {
+    this.root = root;
+    this.level = level;
+    this.codec = root.paging.codec(level);
+    this.span = this.codec.level.entrySpan;
+    this.#memory = memory;
+    this.#entryBytes = root.paging.format.entryBytes;
+    this.#wide = this.#entryBytes === 8;
+  }
+
+  /** Physical address of the slot. */
+  get slot(): number {
+    return this.table + this.index * this.#entryBytes;
+  }
+
+  /** Kind of the entry: the low two bits of its code. */
+  get kind(): number {
+    return this.code & 3;
+  }
+
+  /** Reads the entry; false where there is no memory. */
+  load(): boolean {
+    const slot = this.table + this.index * this.#entryBytes;
+    if (slot < this.#base || slot >= this.#limit) {
+      const window = this.#memory.window(slot);
+      if (window === undefined) return false;
+      this.#take(window);
+    }
+    const at = (slot - this.#base) >> 2;
+    this.lo = this.#words[at] as number;
+    this.hi = this.#wide ? (this.#words[at + 1] as number) : 0;
+    this.code = this.codec.classify(this.lo, this.hi);
+    return true;
+  }
+
+  /** Writes the entry. */
+  store(lo: number, hi: number): void {
+    const slot = this.table + this.index * this.#entryBytes;
+    this.#take(this.#memory.writable(slot));
+    const at = (slot - this.#base) >> 2;
+    this.#words[at] = lo;
+    if (this.#wide) this.#words[at + 1] = hi;
+  }
+
+  /**
+   * The words of the slots from this one on, for writing many at once: sets {@link bulkAt} and gives the array.
+   * As many slots as {@link bulkSlots} says lie in it.
+   */
+  bulk(): Uint32Array {
+    const slot = this.slot;
+    this.#take(this.#memory.writable(slot));
+    this.bulkAt = (slot - this.#base) >> 2;
+    this.bulkSlots = (this.#limit - slot) / this.#entryBytes;
+    return this.#words;
+  }
+
+  /** Index in the array of {@link bulk} of this slot's first word. */
+  bulkAt = 0;
+  /** Slots from this one on that the array of {@link bulk} holds. */
+  bulkSlots = 0;
+
+  /** Slots from this one on that the traversed range covers (the last one perhaps in part). */
+  get slotsLeft(): number {
+    return Math.ceil((this.tableEnd - this.entryVa) / this.span);
+  }
+
+  #take(window: MemoryWindow): void {
+    this.#base = window.base;
+    this.#limit = window.base + window.words.length * 4;
+    this.#words = window.words;
+  }
+}
+
+/** The shape of the entry that a cursor stands on; meaningful for tables and leaves. */
+export function shapeAt(cursor: Cursor): CompiledShape {
+  return cursor.codec.shapes[cursor.code >> 2] as CompiledShape;
+}
+
+/** What is done on the way. Every callback may be left out. */
+export interface Visitor {
+  /**
+   * Before an entry is read: may deal with this and following slots of the table in one go and answers how many it
+   * took (0: none, go on entry by entry).
+   */
+  bulk?(cursor: Cursor): number;
+  /** An entry that maps memory. */
+  leaf?(cursor: Cursor): Action | undefined;
+  /** An entry that is empty. */
+  hole?(cursor: Cursor): Action | undefined;
+  /** An entry that points to a table, before the descent. */
+  table?(cursor: Cursor): Action | undefined;
+  /** The same entry after everything below was visited. */
+  leave?(cursor: Cursor): Action | undefined;
+  /** An entry that the hardware refuses. Left out: skipped. */
+  malformed?(cursor: Cursor): Action | undefined;
+  /** A slot where there is no memory. Left out: a MemoryError. The rest of the table is not tried. */
+  missing?(cursor: Cursor): Action | undefined;
+}
+
+/** Visits what the tables say about a stretch. Answers false if a callback stopped it. */
+export function traverse(memory: Memory, stretch: Stretch, visitor: Visitor): boolean {
+  const { root, start, end } = stretch;
+  const cursors = root.paging.levels.map((_, level) => new Cursor(root, level, memory));
+  return visitTable(cursors, root.paging.levels.length - 1, root.address, start, end, visitor);
+}
+
+function visitTable(
+  cursors: readonly Cursor[],
+  level: number,
+  table: number,
+  start: number,
+  end: number,
+  visitor: Visitor,
+): boolean {
+  const cursor = cursors[level] as Cursor;
+  const span = cursor.span;
+  const entries = cursor.codec.level.entries;
+  const first = Math.floor(start / span);
+  cursor.table = table;
+  cursor.tableEnd = end;
+  cursor.index = first - Math.floor(first / entries) * entries;
+  cursor.entryVa = first * span;
+  cursor.va = start;
+  while (cursor.va < end) {
+    cursor.end = Math.min(cursor.entryVa + span, end);
+    const took = visitor.bulk?.(cursor) ?? 0;
+    if (took > 0) {
+      advance(cursor, took);
+      continue;
+    }
+    if (!cursor.load()) {
+      if (visitor.missing === undefined) {
+        throw new MemoryError('no-memory', 'a table lies outside memory', { slot: cursor.slot, va: cursor.entryVa });
+      }
+      return visitor.missing(cursor) !== STOP;
+    }
+    const action = visitEntry(cursors, cursor, visitor);
+    if (action === STOP) return false;
+    if (action !== AGAIN) advance(cursor, 1);
+  }
+  return true;
+}
+
+function advance(cursor: Cursor, slots: number): void {
+  cursor.index += slots;
+  cursor.entryVa += slots * cursor.span;
+  cursor.va = cursor.entryVa;
+}
+
+function visitEntry(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor): Action {
+  switch (cursor.kind) {
+    case LEAF:
+      return visitor.leaf?.(cursor) ?? SKIP;
+    case EMPTY:
+      return visitor.hole?.(cursor) ?? SKIP;
+    case TABLE: {
+      const action = visitor.table?.(cursor) ?? DESCEND;
+      if (action !== DESCEND) return action;
+      const next = shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
+      if (!visitTable(cursors, cursor.level - 1, next, cursor.va, cursor.end, visitor)) return STOP;
+      return visitor.leave?.(cursor) ?? SKIP;
+    }
+    default:
+      return visitor.malformed?.(cursor) ?? SKIP;
+  }
+}
