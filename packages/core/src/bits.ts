@@ -1,6 +1,6 @@
 /** Bit fields over `bigint` words: reading, writing and masks. For the edge; hot paths use compiled masks. */
 import { FormatError } from './errors.ts';
-import type { AddressPiece, BitRange } from './format.ts';
+import type { AddressPiece, BitRange, Field } from './format.ts';
 
 /** A mask of `bits` ones, starting at bit `lo`. */
 export function maskOf(bits: number, lo = 0): bigint {
@@ -54,4 +54,9 @@ export function piecesMask(pieces: readonly AddressPiece[], fromBit = 0): bigint
     if (skip < bits) mask |= maskOf(bits - skip, entryLo + skip);
   }
   return mask;
+}
+
+/** Values of fields in a word. */
+export function fieldsOf(fields: readonly Field[], word: bigint): Record<string, bigint> {
+  return Object.fromEntries(fields.map((field) => [field.name, gather(word, field.bits)]));
 }

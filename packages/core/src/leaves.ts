@@ -29,6 +29,10 @@ export interface MappedRange {
   readonly leafBytes: bigint;
   /** Leaf entries in the range. */
   readonly entries: number;
+  /** Physical address of the first entry. */
+  readonly slot: PhysAddr;
+  /** The first entry as it stands in memory. */
+  readonly entry: bigint;
   /** Entry bits outside the address. */
   readonly bits: bigint;
   /** What the tables above do to the leaves. */
@@ -80,6 +84,9 @@ interface Open {
   pa: number;
   entries: number;
   cursorLevel: number;
+  slot: number;
+  lo: number;
+  hi: number;
   look: Look | undefined;
 }
 
@@ -100,6 +107,8 @@ function finished(root: Root, open: Open): MappedRange | undefined {
     shape: look.compiled.shape.name,
     leafBytes: BigInt(look.compiled.leafBytes),
     entries: open.entries,
+    slot: BigInt(open.slot) as PhysAddr,
+    entry: join(open.lo, open.hi),
     bits,
     effects: look.effects,
     fields,
@@ -125,7 +134,7 @@ export function eachMapped(
     const fold = options.fold ?? true;
     const boundaries = (options.boundaries ?? []).map(Number);
     let nextBoundary = 0;
-    const open: Open = { start: 0, end: -1, pa: 0, entries: 0, cursorLevel: 0, look: undefined };
+    const open: Open = { start: 0, end: -1, pa: 0, entries: 0, cursorLevel: 0, slot: 0, lo: 0, hi: 0, look: undefined };
     const stack: (readonly Effect[])[] = [];
     let effects: readonly Effect[] = [];
     const close = (): void => {
@@ -186,6 +195,9 @@ export function eachMapped(
         open.pa = pa;
         open.entries = 1;
         open.cursorLevel = cursor.level;
+        open.slot = cursor.slot;
+        open.lo = cursor.lo;
+        open.hi = cursor.hi;
         open.look = { compiled, lo, hi, effects };
         return undefined;
       },

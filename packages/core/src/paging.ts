@@ -2,10 +2,10 @@
  * A paging: one format with one geometry and a set of features, compiled. The object that every operation works from.
  */
 import { hex } from './address.ts';
-import { gather, scatter } from './bits.ts';
+import { fieldsOf, scatter } from './bits.ts';
 import { join } from './compiled.ts';
 import { AttributeError, FormatError } from './errors.ts';
-import type { Field, FieldValues, Format } from './format.ts';
+import type { FieldValues, Format } from './format.ts';
 import { type CompleteFormat, completeFormat } from './format-defaults.ts';
 import { createGeometry, type Geometry, type GeometryDescription } from './geometry.ts';
 import { type CompiledShape, KIND_NAMES, type Kind, LEAF, LevelCodec, MALFORMED, TABLE } from './level-codec.ts';
@@ -223,11 +223,6 @@ function choiceOf(leaf: CompiledShape, level: number): LeafChoice {
     entryBytes: BigInt(leaf.entryBytes),
     runEntries: leaf.runEntries,
   };
-}
-
-/** Values of fields in a word. */
-export function fieldsOf(fields: readonly Field[], word: bigint): Record<string, bigint> {
-  return Object.fromEntries(fields.map((field) => [field.name, gather(word, field.bits)]));
 }
 
 /**

@@ -1,0 +1,115 @@
+/** `pagefold dump`: everything that is mapped, in folded lines. */
+import { readFileSync } from 'node:fs';
+import { type DumpLine, dump, hex, lineText, type Marker, type Paging } from '@pagefold/core';
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { EXIT_FOUND, UsageError } from '../errors.ts';
+import type { Context } from '../main.ts';
+import { parseNumber, parseRange } from '../numbers.ts';
+import { jsonLine, type PrintableObject } from '../output.ts';
+import { addTargetOptions, openTarget, reasonOf, type TargetOptions } from '../target.ts';
+
+/** A line as JSON. */
+export function dumpJson(line: DumpLine, raw: boolean): PrintableObject {
+  if (line.type === 'marker') return { type: 'marker', at: line.marker.at, name: line.marker.name };
+  if (line.type === 'odd') {
+    const { va, hardwareLevel, slot, entry, reasons, root } = line.odd;
+    return { type: 'odd', va, level: hardwareLevel, slot, entry: entry ?? null, reasons, root };
+  }
+  const { start, end, pa, hardwareLevel, name, shape, leafBytes, entries, slot, entry, bits, fields, common, root } =
+    line.range;
+  return {
+    type: 'range',
+    start,
+    end,
+    pa,
+    size: end - start,
+    level: hardwareLevel,
+    name,
+    shape,
+    leafSize: leafBytes,
+    entries,
+    ...(raw ? { slot, entry } : {}),
+    bits,
+    attributes: { ...fields },
+    permissions: common === undefined ? undefined : { ...common },
+    root,
+  };
+}
+
+/** Markers from a file: `ADDRESS NAME` a line, or a JSON array of `{at, name}`. */
+function readMarkers(path: string): Marker[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`--markers: cannot read '${path}': ${reasonOf(error)}`);
+  }
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => {
+      const [address, ...name] = line.split(/\s+/);
+      if (name.length === 0) throw new UsageError(`--markers: '${line}' is not ADDRESS NAME`);
+      return { at: parseNumber(address as string, '--markers'), name: name.join(' ') };
+    });
+}
+
+function rawText(line: DumpLine, paging: Paging): string {
+  const text = lineText(line, paging);
+  if (line.type !== 'range') return text;
+  return `${text}  ${hex(line.range.slot)}: ${hex(line.range.entry, paging.format.entryBytes * 2)}`;
+}
+
+/** Adds the command. */
+export function addDump(program: Command, context: Context): void {
+  addTargetOptions(program.command('dump').description('print everything that is mapped, equal neighbours folded'))
+    .option('--range <range>', 'only START-END or START+SIZE')
+    .option('--raw', 'one line per leaf entry, with its address and word')
+    .option('--markers <file>', 'print names between lines: a file of ADDRESS NAME lines')
+    .option('--exit-code', 'exit with 1 if a malformed entry or a table outside memory was met')
+    .addHelpText(
+      'after',
+      `
+Columns: addresses, physical address, size, level, size of one leaf, attributes (a dot where a bit is clear).
+
+Examples:
+  $ pagefold dump --image tables.elf.gz --registers registers.json --root kernel
+  $ pagefold dump --image tables.elf.gz --arch riscv --satp 0x9000000000081fca --range 0xffffffff80000000+32M --raw`,
+    )
+    .action(async (given: TargetOptions) => {
+      const range =
+        typeof given.range === 'string' ? parseRange(given.range, '--range') : { start: 0n, end: 1n << 64n };
+      const markers = typeof given.markers === 'string' ? readMarkers(given.markers) : [];
+      const raw = given.raw === true;
+      const target = await openTarget(given);
+      try {
+        const paging = (target.space.roots[0] as NonNullable<(typeof target.space.roots)[number]>).paging;
+        const page = paging.pageBytes;
+        // Whole pages: what the range touches is shown.
+        const whole = {
+          start: range.start - (range.start % page),
+          end: range.end + ((page - (range.end % page)) % page),
+        };
+        dump(
+          target.space,
+          whole,
+          (line) => {
+            if (line.type === 'odd' && given.exitCode === true) context.exitCode = EXIT_FOUND;
+            if (given.json === true) {
+              context.output.out(`${jsonLine(dumpJson(line, raw))}\n`);
+              return;
+            }
+            const text = raw ? rawText(line, paging) : lineText(line, paging);
+            context.output.out(
+              `${line.type === 'odd' ? pc.red(text) : line.type === 'marker' ? pc.bold(text) : text}\n`,
+            );
+          },
+          { markers, fold: !raw },
+        );
+      } finally {
+        target[Symbol.dispose]();
+      }
+    });
+}

@@ -1,0 +1,77 @@
+/** The `pagefold` command: parses arguments, calls the libraries, prints. */
+import { PagefoldError } from '@pagefold/core';
+import { Command, CommanderError } from 'commander';
+import pc from 'picocolors';
+import { addAccess } from './commands/access.ts';
+import { addDump } from './commands/dump.ts';
+import { addExplain } from './commands/explain.ts';
+import { addTranslate } from './commands/translate.ts';
+import { addWalk } from './commands/walk.ts';
+import { EXIT_OK, EXIT_USAGE, UsageError } from './errors.ts';
+import type { Output } from './output.ts';
+
+/** What a command's action answers: its exit code. */
+export interface Context {
+  readonly output: Output;
+  exitCode: number;
+}
+
+/** All commands. */
+export function createProgram(context: Context): Command {
+  const program = new Command('pagefold')
+    .description('Reads, walks, explains and dumps multi-level page tables.')
+    .showHelpAfterError(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.output.out(text),
+      writeErr: () => {}, // Said once, by run().
+    })
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 answered, 1 answered and --exit-code was given for what was found, 2 unusable arguments or files.
+
+Examples:
+  $ pagefold translate --image tables.elf.gz --arch riscv --satp 0x9000000000081fca 0xffffffff80000000
+  $ pagefold walk --image tables.elf.gz --registers registers.json --root kernel 0xffffffff80000000
+  $ pagefold dump --image tables.elf.gz --registers registers.json --root kernel --json
+  $ pagefold explain satp 0x9000000000081fca --arch riscv`,
+    );
+  addTranslate(program, context);
+  addWalk(program, context);
+  addAccess(program, context);
+  addDump(program, context);
+  addExplain(program, context);
+  for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
+  return program;
+}
+
+/**
+ * Runs the command.
+ * @param args arguments without the program's own name
+ * @param output where to print
+ * @returns the exit code
+ */
+export async function run(args: readonly string[], output: Output): Promise<number> {
+  const context: Context = { output, exitCode: EXIT_OK };
+  try {
+    const program = createProgram(context);
+    if (args.length === 0) {
+      output.err(`${pc.red('error:')} no command given; try pagefold --help\n`);
+      return EXIT_USAGE;
+    }
+    await program.parseAsync([...args], { from: 'user' });
+    return context.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT_OK;
+      output.err(`${pc.red('error:')} ${error.message.replace(/^error: /, '')}\n`);
+      return EXIT_USAGE;
+    }
+    if (error instanceof UsageError || error instanceof PagefoldError) {
+      output.err(`${pc.red('error:')} ${error.message}\n`);
+      return EXIT_USAGE;
+    }
+    throw error;
+  }
+}

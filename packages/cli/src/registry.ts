@@ -1,0 +1,20 @@
+/** The architectures that the command knows. Another one is another line here. */
+import type { Architecture } from '@pagefold/core';
+import { riscv } from '@pagefold/riscv';
+import { UsageError } from './errors.ts';
+
+/** All of them, in the order of help texts. */
+export const architectures: readonly Architecture[] = [riscv];
+
+/**
+ * An architecture by its name or an alias.
+ * @throws UsageError if there is none
+ */
+export function architectureNamed(name: string): Architecture {
+  const wanted = name.toLowerCase();
+  const found = architectures.find((arch) => arch.name === wanted || arch.aliases.includes(wanted));
+  if (found === undefined) {
+    throw new UsageError(`--arch: '${name}' is not one of ${architectures.map((arch) => arch.name).join(', ')}`);
+  }
+  return found;
+}

@@ -1,0 +1,188 @@
+/** From options to an address space: which architecture, which roots, which memory. */
+import { readFileSync } from 'node:fs';
+import {
+  type AddressSpace,
+  type Architecture,
+  type Capture,
+  createSpace,
+  type OptionValues,
+  type Paging,
+  type RootDescription,
+} from '@pagefold/core';
+import { openImage } from '@pagefold/image/node';
+import type { Command } from 'commander';
+import { UsageError } from './errors.ts';
+import { looksLikeNumber, parseNumber } from './numbers.ts';
+import { architectureNamed, architectures } from './registry.ts';
+
+/** Options that every command with tables has. */
+export interface TargetOptions {
+  readonly arch?: string;
+  readonly image?: readonly string[];
+  readonly registers?: string;
+  readonly root?: string;
+  readonly json?: boolean;
+  readonly [name: string]: unknown;
+}
+
+/** `vttbr-el2` as commander names its value: `vttbrEl2`. */
+function camel(name: string): string {
+  return name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** Options that name an architecture and its registers. */
+export function addArchitectureOptions(command: Command): Command {
+  command.option('--arch <name>', `architecture: ${architectures.map(({ name }) => name).join(', ')}`);
+  const seen = new Set<string>();
+  for (const arch of architectures) {
+    for (const { name, kind, meaning, values } of arch.options) {
+      if (seen.has(name)) continue;
+      seen.add(name);
+      const users = architectures.filter(({ options }) => options.some((option) => option.name === name));
+      const shown = kind === 'number' ? '<value>' : kind === 'list' ? '<a,b>' : '<word>';
+      const words = values === undefined ? '' : `: ${values.join(', ')}`;
+      command.option(`--${name} ${shown}`, `${users.map((user) => user.name).join(', ')}: ${meaning}${words}`);
+    }
+  }
+  command.option('--registers <file>', 'take architecture, mode and root from a facts file (registers.json)');
+  command.option('--root <name>', 'name of the root in the facts file');
+  return command;
+}
+
+/** Options that name memory too. */
+export function addTargetOptions(command: Command): Command {
+  command.option(
+    '--image <file...>',
+    'memory image: ELF core, gzip of one, or FILE@BASE for a raw file; several at once',
+  );
+  addArchitectureOptions(command);
+  return command.option('--json', 'print one JSON object per line');
+}
+
+/** Values of the architecture's own options. */
+export function optionValues(arch: Architecture, options: TargetOptions): OptionValues {
+  const values: Record<string, bigint | string | readonly string[] | undefined> = {};
+  for (const { name, kind, values: words } of arch.options) {
+    const given = options[camel(name)];
+    if (typeof given !== 'string') continue;
+    if (kind === 'number') {
+      values[name] = parseNumber(given, `--${name}`);
+      continue;
+    }
+    const list = given.split(',').filter((word) => word !== '');
+    const wrong = list.find((word) => words !== undefined && !words.includes(word));
+    if (wrong !== undefined) throw new UsageError(`--${name}: '${wrong}' is not one of ${words?.join(', ')}`);
+    values[name] = kind === 'list' ? list : given;
+  }
+  return values;
+}
+
+/** The facts file, if one is named. */
+function readCapture(options: TargetOptions): Capture | undefined {
+  if (options.registers === undefined) return undefined;
+  let text: string;
+  try {
+    text = readFileSync(options.registers, 'utf8');
+  } catch (error) {
+    throw new UsageError(`--registers: cannot read '${options.registers}': ${reasonOf(error)}`);
+  }
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Capture;
+  } catch {
+    // Said below, together with JSON that is no object.
+  }
+  throw new UsageError(`--registers: '${options.registers}' is not a JSON object`);
+}
+
+/** The reason of a failed system call, without its path and call. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'no such file';
+  if (error instanceof Error && 'code' in error && error.code === 'EISDIR') return 'it is a directory';
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The architecture that the options or the facts file name. */
+export function chooseArchitecture(options: TargetOptions, capture: Capture | undefined): Architecture {
+  if (options.arch !== undefined) return architectureNamed(options.arch);
+  const named = capture?.arch;
+  if (typeof named === 'string') return architectureNamed(named);
+  throw new UsageError('--arch is missing (or --registers, which names the architecture)');
+}
+
+function chooseRoots(
+  arch: Architecture,
+  options: TargetOptions,
+  capture: Capture | undefined,
+): readonly RootDescription[] {
+  const values = optionValues(arch, options);
+  if (capture === undefined) {
+    if (options.root !== undefined) throw new UsageError('--root needs --registers');
+    return arch.roots(values);
+  }
+  const roots = capture.roots;
+  const names = typeof roots === 'object' && roots !== null ? Object.keys(roots) : [];
+  const label = options.root ?? (names.length === 1 ? names[0] : undefined);
+  if (label === undefined) throw new UsageError(`--root is missing: one of ${names.join(', ')}`);
+  if (!names.includes(label)) throw new UsageError(`--root: '${label}' is not one of ${names.join(', ')}`);
+  return arch.captureRoots(capture, label, values);
+}
+
+/** An address space and what must be closed afterwards. */
+export interface Target extends Disposable {
+  readonly arch: Architecture;
+  readonly space: AddressSpace;
+}
+
+/** Splits `FILE@BASE`. A file that exists under the whole name wins, so names with an @ stay usable. */
+function source(text: string): string | { readonly path: string; readonly base: bigint } {
+  const at = text.lastIndexOf('@');
+  const base = text.slice(at + 1);
+  if (at <= 0 || !looksLikeNumber(base)) return text;
+  return { path: text.slice(0, at), base: parseNumber(base, '--image', 56) };
+}
+
+/** Opens what the options name. */
+export async function openTarget(options: TargetOptions): Promise<Target> {
+  const capture = readCapture(options);
+  const arch = chooseArchitecture(options, capture);
+  const roots = chooseRoots(arch, options, capture);
+  const files = options.image ?? [];
+  if (files.length === 0) throw new UsageError('--image is missing');
+  const image = await openImage(files.map(source));
+  try {
+    return { arch, space: createSpace(image.memory, roots), [Symbol.dispose]: () => image.close() };
+  } catch (error) {
+    image.close();
+    throw error;
+  }
+}
+
+/** A paging for explaining, without memory. */
+export function choosePaging(options: TargetOptions): { readonly arch: Architecture; readonly paging: Paging } {
+  const capture = readCapture(options);
+  const arch = chooseArchitecture(options, capture);
+  if (capture !== undefined) {
+    return { arch, paging: (chooseRoots(arch, options, capture)[0] as RootDescription).paging };
+  }
+  return { arch, paging: arch.paging(optionValues(arch, options)) };
+}
+
+/**
+ * Addresses from the arguments and, for `-`, from standard input. A variadic `--image` swallows what follows it, so
+ * words there that are numbers (or `-`) are addresses too: name such a file `./0x1000`.
+ */
+export function takeAddresses(
+  args: readonly string[],
+  options: TargetOptions,
+): { addresses: string[]; options: TargetOptions } {
+  const isAddress = (word: string): boolean => word === '-' || looksLikeNumber(word);
+  const files = (options.image ?? []).filter((word) => !isAddress(word));
+  const swallowed = (options.image ?? []).filter(isAddress);
+  const words = [...swallowed, ...args];
+  if (words.length === 0) throw new UsageError('no address given (use - to read them from standard input)');
+  const addresses = words.flatMap((word) =>
+    word === '-' ? readFileSync(0, 'utf8').split(/\s+/).filter(Boolean) : [word],
+  );
+  return { addresses, options: { ...options, image: files } };
+}

@@ -1,0 +1,67 @@
+/**
+ * How an architecture presents itself to tools: by which words it is called, which registers it has, and how register
+ * values become roots. Registration is data: a tool that knows this contract works with every architecture.
+ */
+
+import type { AccessOption } from './format.ts';
+import type { Paging } from './paging.ts';
+import type { RegisterFormat } from './register.ts';
+import type { RootDescription } from './space.ts';
+
+/** Something that selects or changes the paging, given by its name: a register value, a list of features, a mode. */
+export interface ArchitectureOption {
+  /** Name without dashes: `satp`. */
+  readonly name: string;
+  /** `number` is any 64-bit number, `list` several words, `word` one word. */
+  readonly kind: 'number' | 'word' | 'list';
+  /** One line of help. */
+  readonly meaning: string;
+  /** Allowed words. Not supplied: any. */
+  readonly values?: readonly string[];
+}
+
+/** Values for {@link ArchitectureOption}s. */
+export type OptionValues = Readonly<Record<string, bigint | string | readonly string[] | undefined>>;
+
+/** A facts file about a stopped machine: registers and roots by name, as JSON. */
+export type Capture = Readonly<Record<string, unknown>>;
+
+/** An architecture, as tools see it. */
+export interface Architecture {
+  /** `riscv`-like: the word after `--arch`. */
+  readonly name: string;
+  /** Other words for it. */
+  readonly aliases: readonly string[];
+  /** One line for people. */
+  readonly title: string;
+  /** Registers that can be explained and built. */
+  readonly registers: readonly RegisterFormat[];
+  /**
+   * Which of several registers of one name (of different widths) a value belongs to. Not supplied: the first that is
+   * wide enough.
+   */
+  pickRegister?(name: string, value: bigint): RegisterFormat | undefined;
+  /** What tools may ask for. */
+  readonly options: readonly ArchitectureOption[];
+  /** Options of the access checks of all its formats; see {@link AccessRules}. */
+  readonly accessOptions: readonly AccessOption[];
+  /** Example options for help texts: `--satp 0x…`. */
+  readonly example: string;
+  /**
+   * The roots that option values name.
+   * @throws ArgumentError if they name none
+   */
+  roots(values: OptionValues): readonly RootDescription[];
+  /**
+   * A paging for explaining entries and addresses, from the same options, without needing a root.
+   * @throws ArgumentError if the options do not say enough
+   */
+  paging(values: OptionValues): Paging;
+  /**
+   * The roots of a capture.
+   * @param label name of the root in the capture
+   * @param values options given besides, which override the capture
+   * @throws ArgumentError if the capture has no such root or lacks what is needed
+   */
+  captureRoots(capture: Capture, label: string, values: OptionValues): readonly RootDescription[];
+}

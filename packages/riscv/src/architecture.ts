@@ -1,0 +1,121 @@
+/** RISC-V as tools see it: registers, options, and how they become roots. */
+import {
+  type Architecture,
+  ArgumentError,
+  type Capture,
+  type OptionValues,
+  type Paging,
+  type RootDescription,
+} from '@pagefold/core';
+import { riscvAccess } from './access.ts';
+import { RISCV_MODES, type RiscvFeature, type RiscvMode, riscvPaging } from './modes.ts';
+import { decodeSatp, satp32, satp64 } from './satp.ts';
+
+const FEATURES: readonly RiscvFeature[] = ['svnapot', 'svpbmt', 'svrsw60t59b', 'xtheadmae'];
+/**
+ * What is assumed on when nobody says: extensions whose absence would only make entries malformed. A kernel that does
+ * not use them leaves their bits zero.
+ */
+const ASSUMED: readonly RiscvFeature[] = ['svnapot', 'svpbmt'];
+
+function featuresOf(values: OptionValues, mode: RiscvMode): readonly RiscvFeature[] {
+  if (mode === 'sv32') return [];
+  const given = values.features;
+  if (!Array.isArray(given)) return ASSUMED;
+  return (given as readonly string[]).filter((name): name is RiscvFeature => name !== 'none');
+}
+
+function isMode(word: unknown): word is RiscvMode {
+  return RISCV_MODES.some((mode) => mode === word);
+}
+
+/**
+ * XLEN of a satp value: a value of 32 bits with bit 31 set is Sv32, since read as RV64 it would be Bare with fields set,
+ * which no one writes.
+ */
+function satpXlen(value: bigint): 32 | 64 {
+  return value >> 31n === 1n ? 32 : 64;
+}
+
+function rootOfSatp(value: bigint, values: OptionValues, label: string): RootDescription {
+  const decoded = decodeSatp(value, satpXlen(value));
+  if (decoded.kind !== 'translation') {
+    const why = decoded.kind.replaceAll('_', ' ');
+    throw new ArgumentError('satp-mode', `satp selects no translation (${why})`, { satp: value });
+  }
+  return { paging: riscvPaging(decoded.mode, featuresOf(values, decoded.mode)), address: decoded.root, label };
+}
+
+function rootAt(mode: RiscvMode, address: bigint, values: OptionValues, label: string): RootDescription {
+  return { paging: riscvPaging(mode, featuresOf(values, mode)), address, label };
+}
+
+/** A member of a capture as a number: it holds numbers as hex text. */
+function numberIn(record: Readonly<Record<string, unknown>>, name: string): bigint | undefined {
+  const value = record[name];
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
+  if (typeof value !== 'string' || !/^(0x[0-9a-f]+|[0-9]+)$/i.test(value)) return undefined;
+  return BigInt(value);
+}
+
+function recordIn(
+  record: Readonly<Record<string, unknown>>,
+  name: string,
+): Readonly<Record<string, unknown>> | undefined {
+  const value = record[name];
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
+}
+
+/** RISC-V for tools. */
+export const riscv: Architecture = {
+  name: 'riscv',
+  aliases: ['riscv64', 'riscv32', 'rv64', 'rv32'],
+  title: 'RISC-V: Sv32, Sv39, Sv48, Sv57',
+  registers: [satp64, satp32],
+  pickRegister: (name, value) => (name === 'satp' ? (satpXlen(value) === 32 ? satp32 : satp64) : undefined),
+  options: [
+    { name: 'satp', kind: 'number', meaning: 'satp: mode and root' },
+    { name: 'mode', kind: 'word', meaning: 'translation mode', values: RISCV_MODES },
+    { name: 'root-pa', kind: 'number', meaning: 'physical address of the root table, with --mode' },
+    {
+      name: 'features',
+      kind: 'list',
+      meaning: `extensions that are on (not given: ${ASSUMED.join(',')})`,
+      values: [...FEATURES, 'none'],
+    },
+  ],
+  accessOptions: riscvAccess.options,
+  example: '--satp 0x9000000000081fca',
+  roots(values) {
+    const { satp, mode } = values;
+    const address = values['root-pa'];
+    if (typeof satp === 'bigint') {
+      const root = rootOfSatp(satp, values, 'satp');
+      if (mode !== undefined && root.paging.geometry.name !== mode) {
+        throw new ArgumentError('mode-conflict', `satp says ${root.paging.geometry.name}, the option ${String(mode)}`, {
+          satp,
+        });
+      }
+      return [root];
+    }
+    if (isMode(mode) && typeof address === 'bigint') return [rootAt(mode, address, values, 'root')];
+    throw new ArgumentError('no-root', 'give --satp, or --mode and --root-pa');
+  },
+  paging(values): Paging {
+    const { satp, mode } = values;
+    if (isMode(mode)) return riscvPaging(mode, featuresOf(values, mode));
+    if (typeof satp === 'bigint') return rootOfSatp(satp, values, 'satp').paging;
+    throw new ArgumentError('no-mode', 'give --mode or --satp');
+  },
+  captureRoots(capture: Capture, label, values) {
+    const root = recordIn(recordIn(capture, 'roots') ?? {}, label);
+    if (root === undefined) throw new ArgumentError('capture-root', 'the capture has no such root', { root: label });
+    // What is said about the root itself goes before what is said about the machine.
+    const mode = values.mode ?? root.mode ?? capture.mode;
+    const satp = typeof values.satp === 'bigint' ? values.satp : numberIn(root, 'satp');
+    const address = numberIn(root, 'root_pa');
+    if (isMode(mode) && address !== undefined) return [rootAt(mode, address, values, label)];
+    if (satp !== undefined) return [rootOfSatp(satp, values, label)];
+    throw new ArgumentError('capture-root', `root ${label} has neither satp nor mode and root_pa`);
+  },
+};

@@ -1,0 +1,52 @@
+/**
+ * `pnpm kernels DIR...`: asks Pagefold every question that the oracle of a capture answers, and compares.
+ *
+ * A capture is a folder with `registers.json` (roots), `tables.elf.gz` (the page-table pages) and `oracle.jsonl.gz`
+ * (`{"va","pa"|null,"root","source"}`: what the emulator's own MMU, or the kernel, answered).
+ */
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import pc from 'picocolors';
+import { type RootAgreement, replayOracle } from './replay.ts';
+
+const SHOWN = 10;
+
+function report(name: string, roots: readonly RootAgreement[]): number {
+  let wrong = 0;
+  for (const { root, agreed, total, disagreements, passed } of roots) {
+    const percent = total === 0 ? '-' : `${((100 * agreed) / total).toFixed(2)} %`;
+    const text = `${name.padEnd(48)} ${root.padEnd(20)} ${String(agreed).padStart(6)}/${total} ${percent}`;
+    console.log(agreed === total ? pc.green(text) : pc.red(text));
+    for (const { va, expected, got } of disagreements.slice(0, SHOWN)) {
+      console.log(`    ${va}: expected ${expected ?? 'not mapped'}, got ${got ?? 'not mapped'}`);
+    }
+    if (disagreements.length > SHOWN) console.log(`    … and ${disagreements.length - SHOWN} more`);
+    for (const note of passed) console.log(`    ${note}`);
+    wrong += total - agreed;
+  }
+  return wrong;
+}
+
+const directories = process.argv.slice(2).filter((word) => word !== '--');
+if (directories.length === 0) {
+  console.error('error: name at least one capture folder: pnpm kernels DIR...');
+  process.exit(2);
+}
+let agreed = 0;
+let wrong = 0;
+for (const directory of directories) {
+  if (!existsSync(`${directory}/registers.json`)) {
+    console.error(`error: ${directory} holds no registers.json`);
+    process.exit(2);
+  }
+  try {
+    const roots = await replayOracle(directory);
+    wrong += report(basename(directory.replace(/\/+$/, '')), roots);
+    agreed += roots.reduce((sum, root) => sum + root.agreed, 0);
+  } catch (error) {
+    console.log(pc.red(`${basename(directory)}: ${error instanceof Error ? error.message : String(error)}`));
+    wrong++;
+  }
+}
+console.log(`${agreed} passed, ${wrong} failed`);
+process.exitCode = wrong === 0 ? 0 : 1;
