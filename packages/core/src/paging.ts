@@ -186,7 +186,15 @@ export class Paging {
     if ((bits & compiled.address.mask & ~compiled.fixedMask) !== 0n) {
       throw new AttributeError('attribute-address', 'table bits reach into the address', { bits });
     }
-    return (bits & ~compiled.fixedMask) | compiled.fixedValue;
+    const word = (bits & ~compiled.fixedMask) | compiled.fixedValue;
+    if (bits < 0n || bits >> BigInt(this.format.entryBytes * 8) !== 0n) {
+      throw new AttributeError('attribute-width', 'table bits do not fit in an entry', { bits });
+    }
+    const codec = this.levels.find(({ shapes }) => shapes.includes(compiled)) as LevelCodec;
+    if (codec.classify(Number(word & 0xffff_ffffn), Number(word >> 32n)) !== (TABLE | (compiled.index << 2))) {
+      throw new AttributeError('attribute-result', 'these attributes do not make a table pointer', { word });
+    }
+    return word;
   }
 
   /** @throws AttributeError unless the address is aligned and within the physical bits of the geometry */
