@@ -4,6 +4,7 @@
  */
 
 import type { AccessOption } from './format.ts';
+import type { LayoutProvider } from './layout-provider.ts';
 import type { Paging } from './paging.ts';
 import type { RegisterFormat } from './register.ts';
 import type { RootDescription } from './space.ts';
@@ -64,4 +65,6 @@ export interface Architecture {
    * @throws ArgumentError if the capture has no such root or lacks what is needed
    */
   captureRoots(capture: Capture, label: string, values: OptionValues): readonly RootDescription[];
+  /** The address-space layouts that it knows. Not supplied: none. */
+  readonly layouts?: LayoutProvider;
 }

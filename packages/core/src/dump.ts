@@ -3,7 +3,8 @@
  * The columns come from the format's own fields.
  */
 import { hex, sizeText } from './address.ts';
-import type { FieldValues } from './format.ts';
+import { rangesWidth } from './bits.ts';
+import type { Field, FieldValues } from './format.ts';
 import { eachMapped, type MappedRange, type OddEntry } from './leaves.ts';
 import type { Paging } from './paging.ts';
 import type { AddressSpace, VirtRange } from './space.ts';
@@ -64,6 +65,16 @@ export function dump(
   );
 }
 
+/** One column: as wide for every value of the field, a dot for zero. */
+function columnText(field: Field, value: number): string {
+  const name = field.name.toUpperCase();
+  const bits = rangesWidth(field.bits);
+  if (bits === 1) return (value === 0 ? '.' : name).padEnd(name.length);
+  const words = Object.values(field.values ?? {}).map((word) => word.length);
+  const width = name.length + 2 + Math.max(String(2 ** bits - 1).length, ...words);
+  return (value === 0 ? '.' : `${name}(${field.values?.[value] ?? value})`).padEnd(width);
+}
+
 /**
  * A leaf's attributes as text: one column for each attribute field of the format, a dot where it is clear; fields of
  * several bits by the name of their value.
@@ -74,10 +85,7 @@ export function attributesText(paging: Paging, shape: string, level: number, val
   for (const name of paging.format.attributes) {
     const field = compiled?.fields.find((candidate) => candidate.name === name);
     if (field === undefined) continue;
-    const value = values[name] ?? 0;
-    const single = field.bits.length === 1 && field.bits[0]?.[0] === field.bits[0]?.[1];
-    if (single) columns.push(value === 0 ? '.'.padEnd(name.length) : name.toUpperCase());
-    else columns.push(value === 0 ? '.' : `${name.toUpperCase()}(${field.values?.[value] ?? value})`);
+    columns.push(columnText(field, values[name] ?? 0));
   }
   return columns.join(' ');
 }

@@ -71,7 +71,7 @@ export interface EmptyShape extends ShapeBase {
 export interface TableEffect {
   /** Field of the table shape. */
   readonly field: string;
-  /** Field of the leaf shapes that it acts on. */
+  /** Field of the leaf shapes that it acts on, or a name of its own that the access rules and attributes then see. */
   readonly on: string;
   /** `or` sets, `and` keeps only where both are set, `clear` clears where the table's bit is set. */
   readonly op: 'or' | 'and' | 'clear';
@@ -115,10 +115,11 @@ export interface MalformedRule {
   /** The reason in words. */
   readonly meaning: string;
   /**
-   * The entry breaks the rule if all tests hold; `misaligned` stands for "a leaf with address bits set below its own
-   * size". Without such a rule the hardware ignores those bits (they are zero in entries that we encode).
+   * The entry breaks the rule if all tests hold. Two words stand for tests on its address: `misaligned` for "a leaf with
+   * address bits set below its own size" (without such a rule the hardware ignores those bits; they are zero in entries
+   * that we encode), `address-size` for "address bits set at or above the physical bits of the geometry".
    */
-  readonly tests: readonly BitTest[] | 'misaligned';
+  readonly tests: readonly BitTest[] | 'misaligned' | 'address-size';
   /** Kinds of shape it speaks of. Not supplied: tables and leaves. */
   readonly kinds?: readonly ('table' | 'leaf')[];
   /** Names of the shapes it speaks of. Not supplied: every shape of those kinds. */

@@ -7,7 +7,7 @@
 import { CompiledAddress, CompiledTests, halves } from './compiled.ts';
 import { featuresHold, levelHolds } from './condition.ts';
 import { FormatError } from './errors.ts';
-import type { BitTest, Field, MalformedRule, Shape, TableEffect } from './format.ts';
+import type { AddressPiece, BitTest, Field, MalformedRule, Shape, TableEffect } from './format.ts';
 import type { CompleteFormat } from './format-defaults.ts';
 import type { Level } from './geometry.ts';
 
@@ -58,11 +58,18 @@ interface CompiledRule {
   readonly shapes: ReadonlySet<number>;
 }
 
-/** A rule's tests, or for `misaligned` those that its shape's address makes. */
-function testsOf(rule: MalformedRule, addressBits: bigint, leafBits: bigint): readonly BitTest[] {
-  if (rule.tests !== 'misaligned') return rule.tests;
-  const below = addressBits & ~leafBits;
-  return below === 0n ? [{ mask: 0n, differs: 0n }] : [{ mask: below, differs: 0n }];
+/** The tests of a rule that speaks of addresses, for one shape. */
+function addressTests(
+  rule: MalformedRule,
+  compiled: CompiledShape,
+  pieces: readonly AddressPiece[],
+  paBits: number,
+): BitTest[] {
+  const mask =
+    rule.tests === 'misaligned'
+      ? new CompiledAddress(pieces, 0).mask & ~compiled.address.mask
+      : new CompiledAddress(pieces, paBits).mask;
+  return [{ mask, differs: 0n }];
 }
 
 /** Enough for the type and permission bits of every format we know; more would only cost set-up time. */
@@ -84,22 +91,24 @@ export class LevelCodec {
   readonly #restLo: Int32Array = new Int32Array(1 << LOW_BITS);
   readonly #restHi: Int32Array = new Int32Array(1 << LOW_BITS);
 
-  constructor(format: CompleteFormat, level: Level, features: ReadonlySet<string>) {
+  constructor(format: CompleteFormat, level: Level, features: ReadonlySet<string>, paBits: number) {
     this.level = level;
     this.#format = format;
     this.shapes = format.shapes
       .filter((shape) => featuresHold(shape.when, features) && levelHolds(shape.levels, level.level, features))
+      // A partial root may be shorter than a run: there is no such run then.
+      .filter((shape) => shape.kind !== 'leaf' || (shape.run?.entries ?? 1) <= level.entries)
       .map((shape, index) => compileShape(shape, index, level, features));
     this.#rules = format.rules
       .filter((rule) => featuresHold(rule.when, features) && levelHolds(rule.levels, level.level, features))
-      .flatMap((rule) => this.#compileRule(rule, features));
+      .flatMap((rule) => this.#compileRule(rule, features, paBits));
     this.leaves = this.shapes.filter(({ kind }) => kind === LEAF).sort((a, b) => a.leafBytes - b.leafBytes);
     this.table = level.level === 0 ? undefined : this.shapes.find(({ kind }) => kind === TABLE);
     this.#buildTable();
   }
 
-  /** Rules speak of shapes; `misaligned` depends on the shape, so such a rule becomes one per leaf shape. */
-  #compileRule(rule: MalformedRule, features: ReadonlySet<string>): CompiledRule[] {
+  /** Rules speak of shapes; those about addresses depend on the shape and become one rule each. */
+  #compileRule(rule: MalformedRule, features: ReadonlySet<string>, paBits: number): CompiledRule[] {
     const kinds = rule.kinds ?? ['table', 'leaf'];
     const shapes = this.shapes.filter(
       ({ shape }) =>
@@ -107,21 +116,19 @@ export class LevelCodec {
         kinds.includes(shape.kind) &&
         (rule.shapes === undefined || rule.shapes.includes(shape.name)),
     );
-    if (rule.tests !== 'misaligned') {
+    if (rule.tests !== 'misaligned' && rule.tests !== 'address-size') {
       return [{ rule, tests: new CompiledTests(rule.tests), shapes: new Set(shapes.map(({ index }) => index)) }];
     }
-    return shapes
-      .filter(({ kind }) => kind === LEAF)
-      .map((compiled) => {
-        const { shape } = compiled;
-        const pieces = shape.kind === 'leaf' ? shape.address.filter((piece) => featuresHold(piece.when, features)) : [];
-        const whole = new CompiledAddress(pieces, 0).mask;
-        return {
-          rule,
-          tests: new CompiledTests(testsOf(rule, whole, compiled.address.mask)),
-          shapes: new Set([compiled.index]),
-        };
-      });
+    const concerned = rule.tests === 'misaligned' ? shapes.filter(({ kind }) => kind === LEAF) : shapes;
+    return concerned.map((compiled) => {
+      const { shape } = compiled;
+      const pieces = shape.kind === 'empty' ? [] : shape.address.filter((piece) => featuresHold(piece.when, features));
+      return {
+        rule,
+        tests: new CompiledTests(addressTests(rule, compiled, pieces, paBits)),
+        shapes: new Set([compiled.index]),
+      };
+    });
   }
 
   /** For each value of the low bits: the code when the residual bits are zero, and which bits those are. */

@@ -2,10 +2,11 @@
  * A paging: one format with one geometry and a set of features, compiled. The object that every operation works from.
  */
 import { hex } from './address.ts';
-import { fieldsOf, scatter } from './bits.ts';
+import { fieldsOf, fitsRanges, piecesMask, rangesMask, rangesWidth, scatter } from './bits.ts';
 import { join } from './compiled.ts';
+import { featuresHold } from './condition.ts';
 import { AttributeError, FormatError } from './errors.ts';
-import type { FieldValues, Format } from './format.ts';
+import type { Field, FieldValues, Format } from './format.ts';
 import { type CompleteFormat, completeFormat } from './format-defaults.ts';
 import { createGeometry, type Geometry, type GeometryDescription } from './geometry.ts';
 import { type CompiledShape, KIND_NAMES, type Kind, LEAF, LevelCodec, MALFORMED, TABLE } from './level-codec.ts';
@@ -48,6 +49,32 @@ export interface PagingOptions {
   readonly features?: Iterable<string>;
 }
 
+/** What is known of a shape besides its codec: all bits of its address, and its fields that are plain numbers. */
+interface ShapeBits {
+  readonly address: bigint;
+  readonly numeric: readonly Field[];
+}
+
+const SHAPE_BITS = new WeakMap<CompiledShape, ShapeBits>();
+
+function noteShape(compiled: CompiledShape, features: ReadonlySet<string>): void {
+  const { shape, fields } = compiled;
+  const pieces = shape.kind === 'empty' ? [] : shape.address.filter(({ when }) => featuresHold(when, features));
+  const address = piecesMask(pieces);
+  const numeric = fields.filter(({ bits }) => rangesWidth(bits) <= 32 && (rangesMask(bits) & address) === 0n);
+  SHAPE_BITS.set(compiled, { address, numeric });
+}
+
+/** Every entry bit that may hold an address in this shape, also those below a leaf's size. */
+export function addressBits(compiled: CompiledShape): bigint {
+  return SHAPE_BITS.get(compiled)?.address ?? compiled.address.mask;
+}
+
+/** The fields of a shape that are numbers: all but those wider than 32 bits and those that hold (a part of) an address. */
+export function numericFieldsOf(compiled: CompiledShape): readonly Field[] {
+  return SHAPE_BITS.get(compiled)?.numeric ?? [];
+}
+
 /** A format with a geometry and features, compiled. Made by {@link createPaging}. */
 export class Paging {
   readonly format: CompleteFormat;
@@ -67,7 +94,10 @@ export class Paging {
         throw new FormatError('unknown-feature', `${format.name} has no feature of that name`, { feature });
       }
     }
-    this.levels = this.geometry.levels.map((level) => new LevelCodec(this.format, level, this.features));
+    this.levels = this.geometry.levels.map(
+      (level) => new LevelCodec(this.format, level, this.features, this.geometry.paBits),
+    );
+    for (const { shapes } of this.levels) for (const compiled of shapes) noteShape(compiled, this.features);
     this.leafChoices = this.levels
       .flatMap(({ leaves, level }) => leaves.map((leaf) => choiceOf(leaf, level.level)))
       .sort((a, b) => (a.leafBytes < b.leafBytes ? -1 : a.leafBytes > b.leafBytes ? 1 : 0));
@@ -114,34 +144,13 @@ export class Paging {
   }
 
   /**
-   * The entry bits, outside the address, that give a leaf shape these attributes.
+   * The entry bits, outside the address, that give a leaf shape these attributes. What makes the shape what it is (its
+   * type bits) is filled in, whatever the attributes say about it.
    * @throws AttributeError if a field is unknown to the shape, a value does not fit, raw bits reach into the address,
    *   or the result would not decode to this leaf
    */
   leafBits(compiled: CompiledShape, attributes: Attributes): bigint {
-    const bits = typeof attributes === 'bigint' ? attributes : this.#fieldBits(compiled, attributes);
-    const addressMask = compiled.address.mask;
-    if ((bits & addressMask & ~compiled.fixedMask) !== 0n) {
-      throw new AttributeError('attribute-address', 'attribute bits reach into the address', { bits, addressMask });
-    }
-    if (bits < 0n || bits >> BigInt(this.format.entryBytes * 8) !== 0n) {
-      throw new AttributeError('attribute-width', 'attribute bits do not fit in an entry', { bits });
-    }
-    const word = (bits & ~compiled.fixedMask) | compiled.fixedValue;
-    const codec = this.levels.find(({ shapes }) => shapes.includes(compiled)) as LevelCodec;
-    const lo = Number(word & 0xffff_ffffn);
-    const hi = Number(word >> 32n);
-    const code = codec.classify(lo, hi);
-    if (code !== (LEAF | (compiled.index << 2))) {
-      const kind = KIND_NAMES[code & 3] as Kind;
-      const why = (code & 3) === MALFORMED ? codec.reasons(lo, hi).join(' ') : kind;
-      throw new AttributeError('attribute-result', `these attributes do not make a ${compiled.shape.name}`, {
-        word,
-        level: codec.level.level,
-        result: why,
-      });
-    }
-    return word;
+    return this.#shapeBits(compiled, attributes, LEAF);
   }
 
   /**
@@ -159,42 +168,42 @@ export class Paging {
       throw new FormatError('leaf-level', `${this.geometry.name} has no such leaf`, { level, shape: shape ?? 'alone' });
     }
     this.checkAddress(address, BigInt(compiled.sharedAddress ? compiled.leafBytes : compiled.entryBytes));
-    const bits = this.leafBits(compiled, attributes);
-    const at = Number(address);
-    return bits | join(compiled.address.encodeLo(at), compiled.address.encodeHi(at));
+    return this.#withAddress(compiled, this.leafBits(compiled, attributes), address);
   }
 
   /**
    * A table pointer at the given level.
-   * @param attributes further bits or fields of the pointer; not supplied, none
+   * @param attributes further bits or fields of the pointer; not supplied, those that limit nothing below it
+   * @throws AttributeError or FormatError if there are no table pointers or this one cannot be expressed
    */
-  encodeTable(level: number, address: bigint, attributes: Attributes = 0n): bigint {
+  encodeTable(level: number, address: bigint, attributes?: Attributes): bigint {
     const compiled = this.codec(level).table;
     const below = this.geometry.levels[level - 1];
     if (compiled === undefined || below === undefined) {
       throw new FormatError('table-level', `${this.geometry.name} has no table pointers there`, { level });
     }
     this.checkAddress(address, BigInt(below.alignBytes));
-    const bits = this.tableBits(compiled, attributes);
-    const at = Number(address);
-    return bits | join(compiled.address.encodeLo(at), compiled.address.encodeHi(at));
+    return this.#withAddress(compiled, this.tableBits(compiled, attributes), address);
   }
 
-  /** The bits of a table pointer outside its address. */
-  tableBits(compiled: CompiledShape, attributes: Attributes): bigint {
-    const bits = typeof attributes === 'bigint' ? attributes : this.#fieldBits(compiled, attributes);
-    if ((bits & compiled.address.mask & ~compiled.fixedMask) !== 0n) {
-      throw new AttributeError('attribute-address', 'table bits reach into the address', { bits });
-    }
-    const word = (bits & ~compiled.fixedMask) | compiled.fixedValue;
-    if (bits < 0n || bits >> BigInt(this.format.entryBytes * 8) !== 0n) {
-      throw new AttributeError('attribute-width', 'table bits do not fit in an entry', { bits });
-    }
-    const codec = this.levels.find(({ shapes }) => shapes.includes(compiled)) as LevelCodec;
-    if (codec.classify(Number(word & 0xffff_ffffn), Number(word >> 32n)) !== (TABLE | (compiled.index << 2))) {
-      throw new AttributeError('attribute-result', 'these attributes do not make a table pointer', { word });
-    }
-    return word;
+  /**
+   * The bits of a table pointer outside its address.
+   * @param attributes bits or fields of the pointer; not supplied, those that limit nothing below it: ones in fields that
+   *   leaves are and-ed with, zeros elsewhere
+   * @throws AttributeError as {@link leafBits} does
+   */
+  tableBits(compiled: CompiledShape, attributes?: Attributes): bigint {
+    return this.#shapeBits(compiled, attributes ?? neutralBits(compiled), TABLE);
+  }
+
+  /**
+   * Can a shape hold this address? Some hold fewer bits than the geometry has: sections beside supersections, tables
+   * beside leaves.
+   * @param address exact, aligned as the shape needs; for an entry of a run its own address
+   */
+  canHold(compiled: CompiledShape, address: number): boolean {
+    const stored = compiled.address.decode(compiled.address.encodeLo(address), compiled.address.encodeHi(address));
+    return stored === (compiled.sharedAddress ? address - (address % compiled.leafBytes) : address);
   }
 
   /** @throws AttributeError unless the address is aligned and within the physical bits of the geometry */
@@ -208,6 +217,41 @@ export class Paging {
     }
   }
 
+  #withAddress(compiled: CompiledShape, bits: bigint, address: bigint): bigint {
+    const at = Number(address);
+    if (!this.canHold(compiled, at)) {
+      throw new AttributeError('physical-address', `a ${compiled.shape.name} cannot hold that address`, { address });
+    }
+    return bits | join(compiled.address.encodeLo(at), compiled.address.encodeHi(at));
+  }
+
+  /** The bits of a shape outside its address, checked: they must decode to that very shape. */
+  #shapeBits(compiled: CompiledShape, attributes: Attributes, kind: typeof LEAF | typeof TABLE): bigint {
+    const bits = typeof attributes === 'bigint' ? attributes : this.#fieldBits(compiled, attributes);
+    if (bits < 0n || bits >> BigInt(this.format.entryBytes * 8) !== 0n) {
+      throw new AttributeError('attribute-width', 'attribute bits do not fit in an entry', { bits });
+    }
+    const addressMask = addressBits(compiled);
+    if ((bits & addressMask & ~compiled.fixedMask) !== 0n) {
+      throw new AttributeError('attribute-address', 'attribute bits reach into the address', { bits, addressMask });
+    }
+    const word = (bits & ~compiled.fixedMask) | compiled.fixedValue;
+    const codec = this.levels.find(({ shapes }) => shapes.includes(compiled)) as LevelCodec;
+    const lo = Number(word & 0xffff_ffffn);
+    const hi = Number(word >> 32n);
+    const code = codec.classify(lo, hi);
+    if (code !== (kind | (compiled.index << 2))) {
+      const result = KIND_NAMES[code & 3] as Kind;
+      const why = (code & 3) === MALFORMED ? codec.reasons(lo, hi).join(' ') : result;
+      throw new AttributeError('attribute-result', `these attributes do not make a ${compiled.shape.name}`, {
+        word,
+        level: codec.level.level,
+        result: why,
+      });
+    }
+    return word;
+  }
+
   #fieldBits(compiled: CompiledShape, values: FieldValues): bigint {
     let bits = 0n;
     for (const [name, value] of Object.entries(values)) {
@@ -217,10 +261,22 @@ export class Paging {
           field: name,
         });
       }
+      if (!fitsRanges(value, field.bits)) {
+        throw new AttributeError('attribute-width', `a value does not fit a field of a ${compiled.shape.name}`, {
+          field: name,
+          value,
+        });
+      }
       bits |= scatter(BigInt(value), field.bits);
     }
     return bits;
   }
+}
+
+/** The bits of a table pointer that limits nothing below it. */
+function neutralBits(compiled: CompiledShape): bigint {
+  const ands = compiled.effects.filter(({ op }) => op === 'and').map(({ field }) => field);
+  return compiled.fields.reduce((bits, { name, bits: at }) => (ands.includes(name) ? bits | rangesMask(at) : bits), 0n);
 }
 
 function choiceOf(leaf: CompiledShape, level: number): LeafChoice {

@@ -4,7 +4,7 @@
  */
 import { hex, type PhysAddr, phys, TWO_64, type VirtAddr, virt } from './address.ts';
 import { ArgumentError } from './errors.ts';
-import type { NumberRange } from './geometry.ts';
+import type { Geometry, NumberRange } from './geometry.ts';
 import type { Memory } from './memory.ts';
 import type { Paging } from './paging.ts';
 
@@ -19,6 +19,11 @@ export interface RootDescription {
    * Virtual addresses that this root translates, half-open, in rising order. Not supplied: those of its geometry.
    */
   readonly ranges?: readonly { readonly start: bigint; readonly end: bigint }[];
+  /**
+   * Every address of this root faults before any table is read, for this reason: walks are switched off, or the
+   * registers are impossible. Not supplied: it translates.
+   */
+  readonly fault?: string;
 }
 
 /** One root table, checked. */
@@ -28,6 +33,7 @@ export interface Root {
   readonly address: number;
   readonly label: string;
   readonly ranges: readonly NumberRange[];
+  readonly fault: string | undefined;
 }
 
 /** A virtual address space. Made by {@link createSpace}. */
@@ -42,14 +48,28 @@ export interface VirtRange {
   readonly end: bigint;
 }
 
-function checkRoot({ paging, address, label, ranges }: RootDescription): Root {
+/** A range that a root is given: whole pages that its tables can translate. */
+function checkRange(paging: Paging, { start, end }: { readonly start: bigint; readonly end: bigint }): NumberRange {
+  const { geometry, pageBytes } = paging;
+  const inside = geometry.ranges.some((own) => start >= BigInt(own.start) && end <= BigInt(own.end));
+  if (start >= end || !inside || start % pageBytes !== 0n || end % pageBytes !== 0n) {
+    throw new ArgumentError('root-range', `a root's range must be whole pages that ${geometry.name} translates`, {
+      start,
+      end,
+    });
+  }
+  return { start: Number(start), end: Number(end) };
+}
+
+function checkRoot({ paging, address, label, ranges, fault }: RootDescription): Root {
   const { root } = paging.geometry;
-  paging.checkAddress(address, BigInt(root.alignBytes));
+  if (fault === undefined) paging.checkAddress(address, BigInt(root.alignBytes));
   return {
     paging,
     address: Number(address),
     label: label ?? 'root',
-    ranges: ranges?.map(({ start, end }) => ({ start: Number(start), end: Number(end) })) ?? paging.geometry.ranges,
+    ranges: ranges?.map((range) => checkRange(paging, range)) ?? paging.geometry.ranges,
+    fault,
   };
 }
 
@@ -57,7 +77,8 @@ function checkRoot({ paging, address, label, ranges }: RootDescription): Root {
  * Makes an address space.
  * @param memory where the tables stand
  * @param roots one root, or several whose ranges do not overlap; the first names faults of addresses that none has
- * @throws AttributeError if a root is unaligned or too high; ArgumentError if two roots claim an address
+ * @throws AttributeError if a root is unaligned or too high; ArgumentError if two roots claim an address, or a range is
+ *   none that the root's tables can translate
  */
 export function createSpace(memory: Memory, roots: RootDescription | readonly RootDescription[]): AddressSpace {
   const list = (Array.isArray(roots) ? (roots as readonly RootDescription[]) : [roots as RootDescription]).map(
@@ -75,10 +96,14 @@ export function createSpace(memory: Memory, roots: RootDescription | readonly Ro
 }
 
 /** An address as the hardware compares it: ignored top bits replaced by copies of the bit below them. */
-export function withoutTag(root: Root, va: bigint): bigint {
-  const { ignoredTopBits, wordBits } = root.paging.geometry;
+export function untagged({ ignoredTopBits, wordBits }: Geometry, va: bigint): bigint {
   if (ignoredTopBits === 0) return va;
   return BigInt.asUintN(wordBits, BigInt.asIntN(wordBits - ignoredTopBits, va));
+}
+
+/** An address as a root's hardware compares it; see {@link untagged}. */
+export function withoutTag(root: Root, va: bigint): bigint {
+  return untagged(root.paging.geometry, va);
 }
 
 /** The root that translates an address (tags taken off), or `undefined`. */
@@ -107,6 +132,7 @@ export function stretches(space: AddressSpace, range: VirtRange, clip = false): 
   const found: Stretch[] = [];
   let covered = 0n;
   for (const root of space.roots) {
+    if (root.fault !== undefined) continue;
     for (const part of root.ranges) {
       const from = start > BigInt(part.start) ? start : BigInt(part.start);
       const to = end < BigInt(part.end) ? end : BigInt(part.end);

@@ -47,7 +47,9 @@ class RootTranslator {
     this.#indexMask = codec.level.entries - 1;
     this.#wordShift = root.paging.format.entryBytes === 8 ? 1 : 0;
     this.#offsetMask = codec.level.entrySpan - 1;
-    this.#pages = Float64Array.from(root.ranges.flatMap(({ start, end }) => [start / PAGE, end / PAGE]));
+    this.#pages = Float64Array.from(
+      (root.fault === undefined ? root.ranges : []).flatMap(({ start, end }) => [start / PAGE, end / PAGE]),
+    );
     this.flush();
   }
 

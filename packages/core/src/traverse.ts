@@ -21,6 +21,8 @@ export const AGAIN = 3;
 /** What a visitor's callback answers; nothing means {@link DESCEND} for a table and {@link SKIP} for the rest. */
 export type Action = typeof DESCEND | typeof SKIP | typeof STOP | typeof AGAIN;
 
+const NO_WORDS = new Uint32Array(0);
+
 /** Where the traversal stands. One object per level, reused: copy what must outlive the callback. */
 export class Cursor {
   readonly root: Root;
@@ -34,7 +36,7 @@ export class Cursor {
   readonly #wide: boolean;
   #base = 0;
   #limit = 0;
-  #words: Uint32Array = new Uint32Array(0);
+  #words: Uint32Array = NO_WORDS;
 
   /** Physical address of the table. */
   table = 0;

@@ -149,6 +149,7 @@ function descend(
   if (root === undefined) {
     return { root, outcome: faultOf(paging, va, 'address', [paging.format.nonCanonical], access) };
   }
+  if (root.fault !== undefined) return { root, outcome: faultOf(paging, va, 'address', [root.fault], access) };
   const address = withoutTag(root, va);
   const page = paging.pageBytes;
   const start = Number(address - (address % page));
