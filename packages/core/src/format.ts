@@ -162,7 +162,10 @@ export interface AccessVerdict {
 export interface AccessOption {
   readonly name: string;
   readonly meaning: string;
-  /** Allowed values; the first is the default. Booleans are listed as `false`, `true`. */
+  /**
+   * Allowed values; the first is the default. Booleans are listed as `false`, `true`. An empty list: any number of at
+   * most 32 bits, 0 by default.
+   */
   readonly values: readonly (string | number | boolean)[];
   readonly section?: string;
 }

@@ -24,6 +24,11 @@ export interface RootDescription {
    * registers are impossible. Not supplied: it translates.
    */
   readonly fault?: string;
+  /**
+   * Control bits that come with the root: values for options of the format's access check, used where a request says
+   * nothing. Not supplied: the format's defaults.
+   */
+  readonly control?: Readonly<Record<string, string | number | boolean>>;
 }
 
 /** One root table, checked. */
@@ -34,6 +39,7 @@ export interface Root {
   readonly label: string;
   readonly ranges: readonly NumberRange[];
   readonly fault: string | undefined;
+  readonly control: Readonly<Record<string, string | number | boolean>>;
 }
 
 /** A virtual address space. Made by {@link createSpace}. */
@@ -61,7 +67,7 @@ function checkRange(paging: Paging, { start, end }: { readonly start: bigint; re
   return { start: Number(start), end: Number(end) };
 }
 
-function checkRoot({ paging, address, label, ranges, fault }: RootDescription): Root {
+function checkRoot({ paging, address, label, ranges, fault, control }: RootDescription): Root {
   const { root } = paging.geometry;
   if (fault === undefined) paging.checkAddress(address, BigInt(root.alignBytes));
   return {
@@ -70,6 +76,7 @@ function checkRoot({ paging, address, label, ranges, fault }: RootDescription): 
     label: label ?? 'root',
     ranges: ranges?.map((range) => checkRange(paging, range)) ?? paging.geometry.ranges,
     fault,
+    control: control ?? {},
   };
 }
 
