@@ -85,10 +85,16 @@ export class ChangeLog {
     this.#invalidate.push({ start, end, cause, level, stride, tables });
   }
 
-  /** The finished change. */
+  /** The finished change: steps may note their ranges in any order, the change has them in rising order. */
   finish(): Change {
+    const sorted = new ChangeLog();
+    for (const { start, end, cause, level, stride, tables } of [...this.#invalidate].sort(
+      (a, b) => a.start - b.start,
+    )) {
+      sorted.note(start, end, cause, level, stride, tables);
+    }
     return {
-      invalidate: this.#invalidate.map(({ start, end, cause, level, stride, tables }) => ({
+      invalidate: sorted.#invalidate.map(({ start, end, cause, level, stride, tables }) => ({
         start: vaOf(start),
         end: BigInt(end),
         cause,

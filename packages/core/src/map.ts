@@ -7,10 +7,10 @@ import { allocateAll, type Change, ChangeLog, type TableNeed, type TableRecord, 
 import { ArgumentError, MalformedEntryError, OutOfTablesError, OverlapError } from './errors.ts';
 import { fillLeaves } from './fill.ts';
 import { type LeafRow, planLeaves } from './leaf-plan.ts';
-import { type CompiledShape, EMPTY } from './level-codec.ts';
+import type { CompiledShape } from './level-codec.ts';
 import type { Attributes, LeafChoice } from './paging.ts';
 import { type AddressSpace, type Stretch, stretches, vaOf } from './space.ts';
-import { type Action, AGAIN, type Cursor, DESCEND, SKIP, STOP, shapeAt, traverse } from './traverse.ts';
+import { type Action, AGAIN, type Cursor, DESCEND, shapeAt, traverse } from './traverse.ts';
 
 /** A mapping to be made. */
 export interface MapRequest {
@@ -121,7 +121,6 @@ function checkRow(
   space: AddressSpace,
   stretch: Stretch,
   row: LeafRow<SizeOfLeaf>,
-  keep: boolean,
   needs: TableNeed[],
   covered: Float64Array,
   detached: TableRecord[],
@@ -133,20 +132,17 @@ function checkRow(
     { root: stretch.root, start: row.va, end },
     {
       hole(cursor) {
-        if ((cursor.lo | cursor.hi) !== 0) {
-          if (!keep) throw overlap('a non-empty software entry', cursor);
-        } else if (cursor.level > level) {
+        if ((cursor.lo | cursor.hi) !== 0) throw overlap('a non-empty software entry', cursor);
+        if (cursor.level > level) {
           needTables(stretch, cursor.level - 1, cursor.va, cursor.end, level, needs, covered);
         }
         return undefined;
       },
       leaf(cursor) {
-        if (!keep) throw overlap('a leaf', cursor);
-        return undefined;
+        throw overlap('a leaf', cursor);
       },
       table(cursor) {
         if (cursor.level > level) return DESCEND;
-        if (keep) return SKIP;
         const shape = shapeAt(cursor);
         const below = stretch.root.paging.codec(cursor.level - 1).level;
         detached.push({
@@ -169,6 +165,21 @@ function checkRow(
   );
 }
 
+/** The parts of a stretch where nothing stands at all, in rising order: what `keep` leaves to be mapped. */
+function gaps(space: AddressSpace, stretch: Stretch): { start: number; end: number }[] {
+  const found: { start: number; end: number }[] = [];
+  traverse(space.memory, stretch, {
+    hole(cursor) {
+      if ((cursor.lo | cursor.hi) !== 0) return undefined;
+      const last = found[found.length - 1];
+      if (last?.end === cursor.va) last.end = cursor.end;
+      else found.push({ start: cursor.va, end: cursor.end });
+      return undefined;
+    },
+  });
+  return found;
+}
+
 function planParts(space: AddressSpace, request: MapRequest): Part[] {
   const { va, pa, bytes } = request;
   if (bytes <= 0n) throw new ArgumentError('map-bytes', 'a mapping needs a positive size', { bytes });
@@ -180,14 +191,16 @@ function planParts(space: AddressSpace, request: MapRequest): Part[] {
     paging.checkAddress(first, paging.pageBytes);
     paging.checkAddress(first + BigInt(length) - paging.pageBytes, paging.pageBytes);
     const sizes = usableSizes(stretch, request);
-    const rows = planLeaves(sizes, stretch.start, Number(first), length);
-    if (rows === undefined) {
+    const free = request.existing === 'keep' ? gaps(space, stretch) : [stretch];
+    const rows = free.flatMap(({ start, end }) => {
+      const planned = planLeaves(sizes, start, Number(first) + (start - stretch.start), end - start);
+      if (planned !== undefined) return planned;
       throw new ArgumentError('map-size', `no leaf of at most ${sizeText(request.maxLeafBytes ?? 0n)} fits the range`, {
         va,
         pa,
         bytes,
       });
-    }
+    });
     const bits = new Map<CompiledShape, bigint>();
     for (const { size } of rows) {
       if (bits.has(size.compiled)) continue;
@@ -197,7 +210,7 @@ function planParts(space: AddressSpace, request: MapRequest): Part[] {
     const needs: TableNeed[] = [];
     const detached: TableRecord[] = [];
     const covered = new Float64Array(paging.levels.length).fill(-1);
-    for (const row of rows) checkRow(space, stretch, row, request.existing === 'keep', needs, covered, detached);
+    for (const row of rows) checkRow(space, stretch, row, needs, covered, detached);
     return { stretch, rows, bits, needs, detached };
   });
 }
@@ -235,7 +248,6 @@ function writeRow(
   space: AddressSpace,
   { stretch, bits }: Part,
   row: LeafRow<SizeOfLeaf>,
-  keep: boolean,
   frames: { next: number; readonly records: readonly TableRecord[] },
   pointer: (level: number) => bigint,
   log: ChangeLog,
@@ -249,9 +261,8 @@ function writeRow(
     {
       bulk(cursor) {
         if (cursor.level !== level) return 0;
-        if (keep && !isFree(cursor)) return 0;
         const words = cursor.bulk();
-        const slots = keep ? 1 : Math.min(cursor.slotsLeft, cursor.bulkSlots);
+        const slots = Math.min(cursor.slotsLeft, cursor.bulkSlots);
         const pa = row.pa + (cursor.entryVa - row.va);
         fillLeaves(words, cursor.bulkAt, slots, stretch.root.paging.format.entryBytes, compiled, word, pa);
         log.note(cursor.entryVa, cursor.entryVa + slots * cursor.span, 'installed', level, cursor.span);
@@ -259,8 +270,6 @@ function writeRow(
         return slots;
       },
       hole(cursor): Action | undefined {
-        if (cursor.level === level) return SKIP;
-        if ((cursor.lo | cursor.hi) !== 0) return SKIP;
         const record = frames.records[frames.next++] as TableRecord;
         const at = Number(record.address);
         zeroTable(space, at, record.bytes);
@@ -271,14 +280,8 @@ function writeRow(
         cursor.store(lo, hi);
         return AGAIN;
       },
-      table: (cursor) => (cursor.level === level ? SKIP : DESCEND),
-      malformed: () => STOP,
     },
   );
-}
-
-function isFree(cursor: Cursor): boolean {
-  return cursor.load() && (cursor.code & 3) === EMPTY && (cursor.lo | cursor.hi) === 0;
 }
 
 /**
@@ -292,7 +295,6 @@ function isFree(cursor: Cursor): boolean {
  */
 export function map(space: AddressSpace, request: MapRequest): Change {
   const parts = planParts(space, request);
-  const keep = request.existing === 'keep';
   const pointers = parts.map(({ stretch, needs }) => {
     const pointer = tableHalves(stretch, request);
     for (const level of new Set(needs.map((need) => need.level + 1))) pointer(level);
@@ -321,10 +323,10 @@ export function map(space: AddressSpace, request: MapRequest): Change {
     log.detached.push(...part.detached);
     for (const { va, level } of part.detached) {
       const above = part.stretch.root.paging.codec(level + 1).level;
-      log.note(Number(va), Number(va) + above.entrySpan, 'changed', level, above.entrySpan, true);
+      const below = part.stretch.root.paging.codec(level).level;
+      log.note(Number(va), Number(va) + above.entrySpan, 'changed', level, below.entrySpan, true);
     }
-    for (const row of part.rows)
-      writeRow(space, part, row, keep, frames, pointers[i] as (level: number) => bigint, log);
+    for (const row of part.rows) writeRow(space, part, row, frames, pointers[i] as (level: number) => bigint, log);
   });
   return log.finish();
 }

@@ -29,13 +29,11 @@ export const riscvAccess: AccessRules = {
     if (kind === 'read' && leaf.r === 0 && !(options.mxr === true && leaf.x === 1)) reasons.push('no_read');
     if (kind === 'write' && leaf.w === 0) reasons.push('no_write');
     if (kind === 'execute' && leaf.x === 0) reasons.push('no_execute');
+    // A and D are looked at only for an access that is permitted, A before D.
+    if (reasons.length > 0) return { reasons };
     const wantsA = leaf.a === 0;
     const wantsD = kind === 'write' && leaf.d === 0;
-    if (options.ad === 'svade') {
-      if (wantsA) reasons.push('a_clear');
-      if (wantsD) reasons.push('d_clear');
-      return { reasons };
-    }
+    if (options.ad === 'svade') return { reasons: wantsA ? ['a_clear'] : wantsD ? ['d_clear'] : [] };
     return { reasons, set: (wantsA ? A_BIT : 0n) | (wantsD ? D_BIT : 0n) };
   },
 };

@@ -9,8 +9,10 @@ import {
   type PhysAddr,
   phys,
   type RegisterFormat,
+  type RootDescription,
+  rangesWidth,
 } from '@pagefold/core';
-import type { RiscvMode } from './modes.ts';
+import { type RiscvFeature, type RiscvMode, riscvPaging } from './modes.ts';
 
 const SECTION = 'satp';
 
@@ -25,7 +27,7 @@ export const satp64: RegisterFormat = {
       name: 'mode',
       bits: [[63, 60]],
       meaning: 'translation mode',
-      values: { 0: 'bare', 8: 'sv39', 9: 'sv48', 10: 'sv57', 11: 'reserved for sv64' },
+      values: { 0: 'bare', 8: 'sv39', 9: 'sv48', 10: 'sv57', 11: 'reserved for sv64', 14: 'custom', 15: 'custom' },
       section: SECTION,
     },
     { name: 'asid', bits: [[59, 44]], meaning: 'address-space identifier', section: SECTION },
@@ -83,12 +85,45 @@ export function decodeSatp(value: bigint, xlen: 32 | 64 = 64): SatpTranslation |
   return { kind: mode >= 14n ? 'custom_mode' : 'reserved_mode' };
 }
 
+/** Does a value fit into a field of the register? */
+function fits(register: RegisterFormat, name: string, value: bigint): boolean {
+  const width = rangesWidth(register.fields.find((field) => field.name === name)?.bits ?? []);
+  return BigInt.asUintN(width, value) === value;
+}
+
 /**
  * The satp value for a translation.
- * @param asid not supplied: 0
- * @throws ArgumentError if the root is unaligned or too high, or the ASID too wide
+ * @param mode the mode, which also decides the width
+ * @param root physical address of the root table: a multiple of 4096, below 2^34 in Sv32, else below 2^56
+ * @param asid 0 to 511 in Sv32, else to 65535 (fewer bits may be implemented); not supplied: 0
+ * @throws ArgumentError `satp-mode` for an unknown mode, `satp-root` if the root is unaligned or too high, `satp-asid`
+ *   if the ASID is too wide
  */
 export function encodeSatp(mode: RiscvMode, root: bigint, asid = 0): bigint {
-  if (root % 4096n !== 0n || root < 0n) throw new ArgumentError('satp-root', 'a root is page aligned', { root });
-  return encodeRegister(mode === 'sv32' ? satp32 : satp64, { mode: SATP_MODES[mode], asid, ppn: root >> 12n });
+  const code = SATP_MODES[mode];
+  if (code === undefined) throw new ArgumentError('satp-mode', 'satp has no such mode', { mode: String(mode) });
+  const register = mode === 'sv32' ? satp32 : satp64;
+  if (root % 4096n !== 0n || !fits(register, 'ppn', root >> 12n)) {
+    throw new ArgumentError('satp-root', `a root is page aligned and within the physical bits of ${mode}`, { root });
+  }
+  if (!Number.isInteger(asid) || !fits(register, 'asid', BigInt(asid))) {
+    throw new ArgumentError('satp-asid', `the ASID does not fit into satp of RV${register.bits}`, {
+      asid: String(asid),
+    });
+  }
+  return encodeRegister(register, { mode: code, asid, ppn: root >> 12n });
+}
+
+/**
+ * The root that a satp value selects, for core's `createSpace`.
+ * @param xlen 32 or 64
+ * @param features extensions that are on; not supplied, none
+ * @throws ArgumentError `satp-mode` if the value selects no translation, `register-width` if it is too wide
+ */
+export function satpRoot(value: bigint, features: Iterable<RiscvFeature> = [], xlen: 32 | 64 = 64): RootDescription {
+  const satp = decodeSatp(value, xlen);
+  if (satp.kind !== 'translation') {
+    throw new ArgumentError('satp-mode', 'satp selects no translation', { satp: value, is: satp.kind });
+  }
+  return { paging: riscvPaging(satp.mode, features), address: satp.root, label: 'satp' };
 }
