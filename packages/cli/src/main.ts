@@ -3,8 +3,10 @@ import { PagefoldError } from '@pagefold/core';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { addAccess } from './commands/access.ts';
+import { addBoot } from './commands/boot.ts';
 import { addDump } from './commands/dump.ts';
 import { addExplain } from './commands/explain.ts';
+import { addLayout } from './commands/layout.ts';
 import { addTranslate } from './commands/translate.ts';
 import { addWalk } from './commands/walk.ts';
 import { EXIT_OK, EXIT_USAGE, UsageError } from './errors.ts';
@@ -42,6 +44,8 @@ Examples:
   addAccess(program, context);
   addDump(program, context);
   addExplain(program, context);
+  addLayout(program, context);
+  addBoot(program, context);
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
   return program;
 }

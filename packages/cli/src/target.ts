@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import {
   type AddressSpace,
   type Architecture,
+  type ArchitectureOption,
   type Capture,
   createSpace,
   type OptionValues,
@@ -30,6 +31,14 @@ function camel(name: string): string {
   return name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
+/** How each kind of option is written. */
+const SHOWN: Readonly<Record<ArchitectureOption['kind'], string>> = {
+  number: ' <value>',
+  list: ' <a,b>',
+  word: ' <word>',
+  flag: '',
+};
+
 /** Options that name an architecture and its registers. */
 export function addArchitectureOptions(command: Command): Command {
   command.option('--arch <name>', `architecture: ${architectures.map(({ name }) => name).join(', ')}`);
@@ -39,9 +48,8 @@ export function addArchitectureOptions(command: Command): Command {
       if (seen.has(name)) continue;
       seen.add(name);
       const users = architectures.filter(({ options }) => options.some((option) => option.name === name));
-      const shown = kind === 'number' ? '<value>' : kind === 'list' ? '<a,b>' : '<word>';
       const words = values === undefined ? '' : `: ${values.join(', ')}`;
-      command.option(`--${name} ${shown}`, `${users.map((user) => user.name).join(', ')}: ${meaning}${words}`);
+      command.option(`--${name}${SHOWN[kind]}`, `${users.map((user) => user.name).join(', ')}: ${meaning}${words}`);
     }
   }
   command.option('--registers <file>', 'take architecture, mode and root from a facts file (registers.json)');
@@ -61,9 +69,10 @@ export function addTargetOptions(command: Command): Command {
 
 /** Values of the architecture's own options. */
 export function optionValues(arch: Architecture, options: TargetOptions): OptionValues {
-  const values: Record<string, bigint | string | readonly string[] | undefined> = {};
+  const values: Record<string, bigint | string | boolean | readonly string[] | undefined> = {};
   for (const { name, kind, values: words } of arch.options) {
     const given = options[camel(name)];
+    if (kind === 'flag' && given === true) values[name] = true;
     if (typeof given !== 'string') continue;
     if (kind === 'number') {
       values[name] = parseNumber(given, `--${name}`);

@@ -3,6 +3,7 @@
  * values become roots. Registration is data: a tool that knows this contract works with every architecture.
  */
 
+import type { BootProvider } from './boot.ts';
 import type { AccessOption } from './format.ts';
 import type { LayoutProvider } from './layout-provider.ts';
 import type { Paging } from './paging.ts';
@@ -13,8 +14,8 @@ import type { RootDescription } from './space.ts';
 export interface ArchitectureOption {
   /** Name without dashes: `satp`. */
   readonly name: string;
-  /** `number` is any 64-bit number, `list` several words, `word` one word. */
-  readonly kind: 'number' | 'word' | 'list';
+  /** `number` is any 64-bit number, `list` several words, `word` one word, `flag` is there or not. */
+  readonly kind: 'number' | 'word' | 'list' | 'flag';
   /** One line of help. */
   readonly meaning: string;
   /** Allowed words. Not supplied: any. */
@@ -22,7 +23,7 @@ export interface ArchitectureOption {
 }
 
 /** Values for {@link ArchitectureOption}s. */
-export type OptionValues = Readonly<Record<string, bigint | string | readonly string[] | undefined>>;
+export type OptionValues = Readonly<Record<string, bigint | string | boolean | readonly string[] | undefined>>;
 
 /** A facts file about a stopped machine: registers and roots by name, as JSON. */
 export type Capture = Readonly<Record<string, unknown>>;
@@ -67,4 +68,6 @@ export interface Architecture {
   captureRoots(capture: Capture, label: string, values: OptionValues): readonly RootDescription[];
   /** The address-space layouts that it knows. Not supplied: none. */
   readonly layouts?: LayoutProvider;
+  /** The boot of a kernel, step by step. Not supplied: none is modelled. */
+  readonly boot?: BootProvider;
 }

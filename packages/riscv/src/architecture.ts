@@ -8,6 +8,8 @@ import {
   type RootDescription,
 } from '@pagefold/core';
 import { riscvAccess } from './access.ts';
+import { riscvBoot } from './boot/boot.ts';
+import { riscvLayouts } from './layout/provider.ts';
 import { RISCV_MODES, type RiscvFeature, type RiscvMode, riscvPaging } from './modes.ts';
 import { decodeSatp, satp32, satp64 } from './satp.ts';
 
@@ -118,4 +120,6 @@ export const riscv: Architecture = {
     if (satp !== undefined) return [rootOfSatp(satp, values, label)];
     throw new ArgumentError('capture-root', `root ${label} has neither satp nor mode and root_pa`);
   },
+  layouts: riscvLayouts,
+  boot: riscvBoot,
 };

@@ -82,7 +82,8 @@ export function addAccess(program: Command, context: Context): void {
   const seen = new Set<string>();
   for (const arch of architectures) {
     for (const { name, meaning, values } of arch.accessOptions) {
-      if (seen.has(name)) continue;
+      // A control bit that is a register value comes with the roots.
+      if (seen.has(name) || values.length === 0) continue;
       seen.add(name);
       if (typeof values[0] === 'boolean') command.option(`--${name}`, `${arch.name}: ${meaning}`);
       else command.addOption(new Option(`--${name} <word>`, `${arch.name}: ${meaning}`).choices(values.map(String)));

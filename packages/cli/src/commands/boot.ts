@@ -1,0 +1,188 @@
+/** `pagefold boot`: the page tables of a kernel at a stage of booting, from a description of the machine. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { type BootResult, type Capture, createSpace, hex } from '@pagefold/core';
+import { elfCore, tablePages } from '@pagefold/emit';
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { describeBoot } from '../boot-files.ts';
+import { UsageError } from '../errors.ts';
+import type { Context } from '../main.ts';
+import { parseNumber } from '../numbers.ts';
+import { jsonLine, type PrintableObject, plainTable } from '../output.ts';
+import { architectureNamed, architectures } from '../registry.ts';
+import { reasonOf } from '../target.ts';
+
+/** Options as commander gives them. */
+interface Given {
+  readonly stage?: string;
+  readonly kasan?: boolean;
+  readonly out?: string;
+  readonly json?: boolean;
+  readonly dtb?: string;
+  readonly systemMap?: string;
+  readonly kernel?: string;
+  readonly config?: string;
+  readonly commandLine?: string;
+  readonly loadAddress?: string;
+  readonly dtbAddress?: string;
+  readonly hardwareModes?: string;
+}
+
+function readJson(path: string): Capture {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`cannot read '${path}': ${reasonOf(error)}`);
+  }
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Capture;
+  } catch {
+    // Said below, together with JSON that is no object.
+  }
+  throw new UsageError(`'${path}' is not a JSON object`);
+}
+
+/** The description, from a file or put together from several. */
+function descriptionOf(path: string | undefined, given: Given): Capture {
+  const address = (text: string | undefined, option: string): bigint | undefined =>
+    text === undefined ? undefined : parseNumber(text, option, 56);
+  const { dtb, systemMap, kernel, config, commandLine } = given;
+  const loadAddress = address(given.loadAddress, '--load-address');
+  const dtbAddress = address(given.dtbAddress, '--dtb-address');
+  if (path !== undefined) {
+    if (dtb !== undefined || systemMap !== undefined || kernel !== undefined || config !== undefined) {
+      throw new UsageError('give a description, or --dtb, --system-map and --kernel, not both');
+    }
+    return changed(readJson(path), commandLine, loadAddress, dtbAddress);
+  }
+  if (dtb === undefined || systemMap === undefined || kernel === undefined) {
+    throw new UsageError('give a description, or all of --dtb, --system-map and --kernel');
+  }
+  return describeBoot({ dtb, systemMap, kernel, config, commandLine, loadAddress, dtbAddress });
+}
+
+/** A description with what the options say instead. */
+function changed(description: Capture, commandLine?: string, load?: bigint, dtb?: bigint): Capture {
+  return {
+    ...description,
+    ...(commandLine === undefined ? {} : { commandLine }),
+    ...(load === undefined ? {} : { kernel: { ...(description.kernel as object), loadAddress: hex(load) } }),
+    ...(dtb === undefined ? {} : { dtb: { ...(description.dtb as object), address: hex(dtb) } }),
+  };
+}
+
+function resultJson(result: BootResult): PrintableObject {
+  const { stage, mode, roots, registers, values, tables, reserved, warnings } = result;
+  const offsets = Object.fromEntries(Object.entries(values).filter(([name]) => name.endsWith('offset')));
+  return {
+    stage,
+    mode,
+    roots: Object.fromEntries(
+      roots.map((root) => [root.label, { root_pa: BigInt(root.address), ...root.registers }]),
+    ),
+    registers: { ...registers },
+    offsets,
+    values: { ...values },
+    tables: tables.map(({ symbol, level, address, va, bytes, roots: users }) => ({
+      name: symbol ?? 'memblock',
+      level,
+      pa: address,
+      va,
+      size: bytes,
+      roots: [...users],
+    })),
+    reserved: reserved.map(({ start, end }) => ({ start, end })),
+    warnings: [...warnings],
+  };
+}
+
+function resultText({ stage, mode, roots, registers, tables, warnings }: BootResult): string {
+  const list = (values: Readonly<Record<string, bigint>>): string =>
+    Object.entries(values)
+      .map(([name, value]) => `${name} ${hex(value)}`)
+      .join('  ');
+  const rows = tables.map((table) => [
+    hex(table.address),
+    table.symbol ?? 'memblock',
+    `level ${table.level}`,
+    hex(table.va),
+    table.roots.join(' '),
+  ]);
+  return [
+    `${pc.bold(stage)}: ${mode}, ${list(registers)}`,
+    ...warnings.map((warning) => pc.yellow(`warning: ${warning}`)),
+    plainTable(roots.map((root) => [root.label, hex(root.address), list(root.registers)])),
+    '',
+    plainTable(rows, ['table', 'name', 'level', 'first address', 'reached from']),
+    '',
+  ].join('\n');
+}
+
+/** Writes the tables as an ELF core, and the facts file beside it. */
+function writeTables(result: BootResult, path: string): void {
+  const spaces = result.roots.map((root) => createSpace(result.memory, root));
+  const core = elfCore(tablePages(spaces), result.elf);
+  try {
+    writeFileSync(path, path.endsWith('.gz') ? gzipSync(core) : core);
+    writeFileSync(join(dirname(path), 'registers.json'), `${JSON.stringify(result.capture, null, 1)}\n`);
+  } catch (error) {
+    throw new UsageError(`--out: cannot write '${path}': ${reasonOf(error)}`);
+  }
+}
+
+function stagesText(): string {
+  return architectures
+    .flatMap(({ name, boot }) => (boot?.stages ?? []).map((stage) => `  ${stage.name.padEnd(22)} ${name}: ${stage.meaning}`))
+    .join('\n');
+}
+
+/** Adds the command. */
+export function addBoot(program: Command, context: Context): void {
+  program
+    .command('boot')
+    .description('build the page tables that a kernel has at a stage of booting')
+    .argument('[description]', 'description of machine and kernel: a JSON file')
+    .requiredOption('--stage <stage>', 'how far to boot')
+    .option('--kasan', 'as if the kernel had been built with KASAN')
+    .option('--out <file>', 'write the tables as an ELF core (gzip if it ends in .gz), and registers.json beside it')
+    .option('--dtb <file>', 'instead of a description: the device tree')
+    .option('--system-map <file>', 'the symbol list (System.map, kallsyms)')
+    .option('--kernel <file>', 'the kernel image, for its header')
+    .option('--config <file>', "the kernel's .config (not given: guessed from its symbols)")
+    .option('--load-address <address>', 'where the kernel was loaded')
+    .option('--dtb-address <address>', 'where the device tree was loaded')
+    .option('--command-line <text>', 'boot arguments')
+    .option('--hardware-modes <a,b>', 'modes that the hardware takes (not given: as described, or all)')
+    .option('--json', 'print one JSON object')
+    .addHelpText(
+      'after',
+      `
+Stages:
+${stagesText()}
+
+Examples:
+  $ pagefold boot boot.json --stage start_kernel --json
+  $ pagefold boot boot.json --stage after_setup_vm_final --out tables.elf
+  $ pagefold dump --image tables.elf --registers registers.json --root swapper_pg_dir
+  $ pagefold boot --dtb board.dtb --system-map System.map --kernel Image --stage start_kernel`,
+    )
+    .action((path: string | undefined, given: Given) => {
+      const read = descriptionOf(path, given);
+      const modes = given.hardwareModes?.split(',').filter((word) => word !== '');
+      const description = modes === undefined ? read : { ...read, hardwareModes: modes };
+      const arch = architectureNamed(String(description.arch ?? ''));
+      if (arch.boot === undefined) throw new UsageError(`no boot of ${arch.name} is modelled`);
+      const stage = given.stage ?? '';
+      if (!arch.boot.stages.some(({ name }) => name === stage)) {
+        const stages = arch.boot.stages.map(({ name }) => name).join(', ');
+        throw new UsageError(`--stage: '${stage}' is not one of ${stages}`);
+      }
+      const result = arch.boot.boot(description, { stage, ...(given.kasan === true ? { kasan: true } : {}) });
+      if (given.out !== undefined) writeTables(result, given.out);
+      context.output.out(given.json === true ? `${jsonLine(resultJson(result))}\n` : resultText(result));
+    });
+}

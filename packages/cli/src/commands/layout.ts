@@ -1,0 +1,229 @@
+/** `pagefold layout`: which pieces a kernel cuts its address space into, and whether they fit together. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import {
+  type Architecture,
+  checkLayouts,
+  type Finding,
+  hex,
+  type Layout,
+  type LayoutOption,
+  type LayoutProvider,
+  type LayoutValues,
+  layoutToJson,
+  parseLayouts,
+  type RuledLayout,
+  sizeText,
+  worstSeverity,
+} from '@pagefold/core';
+import { layoutSvg } from '@pagefold/emit';
+import { type Command, Option } from 'commander';
+import pc from 'picocolors';
+import { EXIT_FOUND, UsageError } from '../errors.ts';
+import type { Context } from '../main.ts';
+import { parseNumber, parseRange, parseSize } from '../numbers.ts';
+import { jsonLine, type PrintableObject, plainTable } from '../output.ts';
+import { architectureNamed, architectures } from '../registry.ts';
+import { reasonOf } from '../target.ts';
+
+type Given = Readonly<Record<string, unknown>>;
+
+/** Architectures that know layouts. */
+const known: readonly Architecture[] = architectures.filter(({ layouts }) => layouts !== undefined);
+
+function providerOf(name: string): LayoutProvider {
+  const { layouts } = architectureNamed(name);
+  if (layouts !== undefined) return layouts;
+  throw new UsageError(
+    `--arch: no layouts of '${name}' are known, only of ${known.map((arch) => arch.name).join(', ')}`,
+  );
+}
+
+/** How each kind of option is written. */
+const SHOWN: Readonly<Record<LayoutOption['kind'], string>> = {
+  word: ' <word>',
+  number: ' <value>',
+  size: ' <size>',
+  ranges: ' <ranges>',
+  flag: '',
+};
+
+/** An option of an architecture, as commander knows it. */
+function optionFor({ name, kind, meaning, values }: LayoutOption, users: readonly string[]): Option {
+  const words = values === undefined ? '' : `: ${values.join(', ')}`;
+  return new Option(`--${name}${SHOWN[kind]}`, `${users.join(', ')}: ${meaning}${words}`);
+}
+
+/** One option's value. */
+function readValue({ name, kind, values }: LayoutOption, given: unknown): LayoutValues[string] {
+  if (kind === 'flag') return given === true;
+  if (typeof given !== 'string') return undefined;
+  if (kind === 'number') return parseNumber(given, `--${name}`);
+  if (kind === 'size') return parseSize(given, `--${name}`);
+  if (kind === 'ranges') return given.split(',').map((range) => parseRange(range, `--${name}`));
+  if (values !== undefined && !values.includes(given)) {
+    throw new UsageError(`--${name}: '${given}' is not one of ${values.join(', ')}`);
+  }
+  return given;
+}
+
+function valuesFor({ options }: LayoutProvider, given: Given): LayoutValues {
+  const attribute = (option: LayoutOption): string => optionFor(option, []).attributeName();
+  return Object.fromEntries(options.map((option) => [option.name, readValue(option, given[attribute(option)])]));
+}
+
+/** Layouts from files, with the rules of their architecture and those that they bring themselves. */
+function readLayouts(paths: readonly string[], given: Given): RuledLayout[] {
+  return paths.flatMap((path) => {
+    let text: string;
+    try {
+      text = readFileSync(path, 'utf8');
+    } catch (error) {
+      throw new UsageError(`--check: cannot read '${path}': ${reasonOf(error)}`);
+    }
+    return parseLayouts(text, path).map(({ layout, rules }) => {
+      const arch = typeof given.arch === 'string' ? given.arch : layout.arch;
+      return { layout, rules: { ...(arch === undefined ? {} : providerOf(arch).rules(layout)), ...rules } };
+    });
+  });
+}
+
+const PAINT = { error: pc.red, warning: pc.yellow, info: pc.dim } as const;
+
+function findingText({ severity, rule, layout, message }: Finding): string {
+  return `${PAINT[severity](severity)} ${layout}: ${message} [${rule}]`;
+}
+
+function findingJson({ severity, rule, layout, regions, message, values }: Finding): PrintableObject {
+  return { type: 'finding', severity, rule, layout, regions, message, values: { ...values } };
+}
+
+/** A layout for people: the kernel's own dump, then everything that it leaves out. */
+function layoutText(layout: Layout, provider: LayoutProvider, findings: readonly Finding[]): string {
+  const regions = layout.regions.map(({ name, start, end, purpose, within }) => [
+    hex(start),
+    hex(end),
+    sizeText(end - start),
+    name,
+    within === undefined ? purpose : `${purpose} (inside ${within.join(', ')})`,
+  ]);
+  const facts = Object.entries(layout.facts).map(([name, value]) => [name, hex(value)]);
+  return [
+    pc.bold(layout.title),
+    ...provider.lines(layout),
+    '',
+    plainTable(regions, ['start', 'end', 'size', 'region', 'for']),
+    '',
+    plainTable(facts),
+    ...(findings.length === 0 ? [] : ['', ...findings.map(findingText)]),
+    '',
+  ].join('\n');
+}
+
+function writeSvg(path: string, layouts: readonly Layout[], context: Context): void {
+  const [layout, ...others] = layouts;
+  if (layout === undefined || others.length > 0) throw new UsageError('--svg draws one layout: give --mode');
+  const svg = layoutSvg(layout);
+  if (path === '-') {
+    context.output.out(svg);
+    return;
+  }
+  try {
+    writeFileSync(path, svg);
+  } catch (error) {
+    throw new UsageError(`--svg: cannot write '${path}': ${reasonOf(error)}`);
+  }
+}
+
+function counted(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}
+
+function check(paths: readonly string[], given: Given, context: Context): void {
+  const set = readLayouts(paths, given);
+  const findings = checkLayouts(set);
+  if (worstSeverity(findings) === 'error') context.exitCode = EXIT_FOUND;
+  if (typeof given.svg === 'string') {
+    const layouts = set.map(({ layout }) => layout);
+    writeSvg(given.svg, layouts, context);
+    if (given.svg === '-') return;
+  }
+  if (given.json === true) {
+    for (const finding of findings) context.output.out(`${jsonLine(findingJson(finding))}\n`);
+    return;
+  }
+  for (const finding of findings) context.output.out(`${findingText(finding)}\n`);
+  const found = (severity: Finding['severity']): number => findings.filter((each) => each.severity === severity).length;
+  const counts = [
+    counted(set.length, 'layout'),
+    counted(found('error'), 'error'),
+    counted(found('warning'), 'warning'),
+  ];
+  context.output.out(`${counts.join(', ')}\n`);
+}
+
+function show(given: Given, context: Context): void {
+  if (typeof given.arch !== 'string') throw new UsageError('--arch is missing (or --check, for a layout from a file)');
+  const provider = providerOf(given.arch);
+  const set = provider.create(valuesFor(provider, given)).map((layout) => ({ layout, rules: provider.rules(layout) }));
+  const findings = checkLayouts(set);
+  if (typeof given.svg === 'string') {
+    const layouts = set.map(({ layout }) => layout);
+    writeSvg(given.svg, layouts, context);
+    return;
+  }
+  if (given.json === true) {
+    for (const { layout } of set) {
+      context.output.out(`${jsonLine({ type: 'layout', ...layoutToJson(layout) } as PrintableObject)}\n`);
+    }
+    for (const finding of findings) context.output.out(`${jsonLine(findingJson(finding))}\n`);
+    return;
+  }
+  for (const { layout } of set) {
+    const own = findings.filter((finding) => finding.layout === layout.name);
+    context.output.out(`${layoutText(layout, provider, own)}\n`);
+  }
+  // What concerns all of them together.
+  for (const finding of findings.filter(({ layout: name }) => !set.some(({ layout }) => layout.name === name))) {
+    context.output.out(`${findingText(finding)}\n`);
+  }
+}
+
+/** Adds the command. */
+export function addLayout(program: Command, context: Context): void {
+  const command = program
+    .command('layout')
+    .description("show a kernel's address-space layout, or check layouts from files")
+    .option('--arch <name>', `architecture: ${known.map(({ name }) => name).join(', ')}`);
+  const seen = new Set<string>();
+  for (const option of known.flatMap(({ layouts }) => layouts?.options ?? [])) {
+    if (seen.has(option.name)) continue;
+    seen.add(option.name);
+    const users = known.filter(({ layouts }) => layouts?.options.some(({ name }) => name === option.name));
+    command.addOption(
+      optionFor(
+        option,
+        users.map(({ name }) => name),
+      ),
+    );
+  }
+  const examples = known.map(({ name, layouts }) => `  $ pagefold layout --arch ${name} ${layouts?.example ?? ''}`);
+  command
+    .option('--check <file...>', 'check layouts from JSON files, several as modes of one kernel')
+    .option('--svg <file>', 'draw the layout instead (- for standard output)')
+    .option('--json', 'print one JSON object per line: layouts (not with --check) and findings')
+    .addHelpText(
+      'after',
+      `
+Ranges are START-END or START+SIZE, several with commas between. With --check the exit code is 1 if there is an error.
+What --json prints can be changed and given to --check.
+
+Examples:
+${examples.join('\n')}
+  $ pagefold layout --arch ${known[0]?.name} --json > layouts.json
+  $ pagefold layout --check layouts.json`,
+    )
+    .action((given: Given) => {
+      if (Array.isArray(given.check)) check(given.check as readonly string[], given, context);
+      else show(given, context);
+    });
+}

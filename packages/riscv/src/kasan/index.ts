@@ -1,0 +1,3 @@
+export * from './early.ts';
+export * from './init.ts';
+export * from './symbols.ts';
