@@ -56,6 +56,7 @@ const CAPTION = 26;
 const TOP = 84;
 const INDENT = 14;
 const NAME_LIMIT = 300;
+const PURPOSE_LIMIT = 440;
 
 /** A row with its place. */
 interface Placed {
@@ -173,8 +174,8 @@ function rowParts(placed: Placed, columns: Columns, digits: number): string[] {
     text(columns.labels, line, range),
   ];
   if (region.purpose !== undefined) {
-    const room = rangeWidth(digits) * 1.3;
-    parts.push(text(columns.labels, middle + 8, region.purpose, { small: true, class: 'pf-dim', width: room }));
+    const style = { small: true, class: 'pf-dim', width: PURPOSE_LIMIT };
+    parts.push(text(columns.labels, middle + 8, region.purpose, style));
   }
   return parts;
 }
@@ -261,7 +262,9 @@ export function layoutSvg(layout: LayoutInput, options: LayoutSvgOptions = {}): 
   const boxes = strip + STRIP + BAND_GAP;
   const columns: Columns = { strip, boxes, boxWidth, labels: boxes + boxWidth + 12 };
   const title = options.title ?? layout.title ?? layout.name;
-  const width = Math.max(columns.labels + rangeWidth(digits) * 1.3, textWidth(title) * 1.1) + MARGIN;
+  const purposes = regions.map(({ purpose }) => Math.min(PURPOSE_LIMIT, textWidth(purpose ?? '', SMALL_SIZE)));
+  const labels = Math.max(rangeWidth(digits), ...purposes);
+  const width = Math.max(columns.labels + labels, MARGIN + textWidth(title)) + MARGIN;
   const body = [
     text(MARGIN, 24, title, { class: 'pf-strong' }),
     text(MARGIN, 44, `${regions.length} regions; addresses ${falling ? 'fall' : 'rise'} downwards`, {

@@ -1,5 +1,5 @@
 /**
- * Small helpers for pictures: elements, escaping, numbers, the width of text, and the frame that every picture has.
+ * What all pictures share: elements, escaping, numbers, the width of text, and the frame that every picture has.
  *
  * The same input gives the same text: no dates, no random names, no `id` at all, so that several pictures can stand in
  * one page. Neutral parts are drawn in `currentColor`; accents are middle tones that show on light and dark alike.

@@ -60,7 +60,7 @@ function mappedLines(outcome: Mapped, width: number): WalkLine[] {
     { said: 'physical address' },
     { said: `= ${hex(pa - offset)}` },
     { said: `+ ${hex(offset)}` },
-    ...wrapped(`in a ${shape} of ${sizeText(leafBytes)}`, width),
+    ...wrapped(`in a leaf of ${sizeText(leafBytes)}${shape === 'leaf' ? '' : ` (${shape})`}`, width),
   ];
   if (common === undefined) return lines;
   const more = [common.global ? 'global' : '', common.accessed ? 'accessed' : '', common.dirty ? 'dirty' : ''];

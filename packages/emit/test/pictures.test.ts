@@ -9,10 +9,10 @@ import {
   walk,
   writeWord,
 } from '@pagefold/core';
-import { riscvPaging } from '@pagefold/riscv';
+import { RISCV_MODES, riscvLayout, riscvPaging } from '@pagefold/riscv';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { EmitError, entrySvg, type LayoutInput, layoutSvg, tablesSvg, walkSvg } from '../src/index.ts';
+import { EmitError, entrySvg, type LayoutInput, layoutSvg, tableBinary, tablesSvg, walkSvg } from '../src/index.ts';
 import { nestedLayout, sv48Layout } from './layouts.ts';
 import { checkPicture, unknownClasses } from './pictures.ts';
 import { captureSpace, oddPaging, oddSpace, smallSpace } from './spaces.ts';
@@ -69,6 +69,13 @@ describe('layouts', () => {
       expect(said.includes(name) || tooltips.includes(name)).toBe(true);
       expect(tooltips.some((text) => text.startsWith(`${name}: ${range}, `))).toBe(true);
     }
+  });
+
+  test.each(RISCV_MODES)('the layouts of core are drawn as they are: %s', (mode) => {
+    const layout = riscvLayout({ mode });
+    const said = checkPicture(layoutSvg(layout), 'layout');
+    for (const { name, purpose } of layout.regions)
+      expect([name, purpose].filter((line) => !said.includes(line))).toEqual([]);
   });
 
   test('gaps are shown, but none between the halves', () => {
@@ -207,6 +214,32 @@ describe('walks', () => {
     expect(said).toContain('w_without_r');
     expect(said).toContain('pgd; p4d, pud folded');
     expect(checkPicture(walkSvg(walk(space, 1n << 63n), sv39), 'walk')).toContain('non_canonical');
+  });
+
+  test('a root that faults by itself reads no table', () => {
+    const memory = new SparseMemory([{ start: 0x1000n, end: 0x2000n }]);
+    const fault = 'walk_disabled';
+    for (const paging of [sv39, oddPaging]) {
+      const space = createSpace(memory, { paging, address: 0x1000n, label: 'off', fault });
+      const said = checkPicture(walkSvg(walk(space, 0x1234n), paging), 'walk');
+      expect(said).toContain('walk_disabled');
+      expect(said).toContain('no table is read');
+      expect(checkPicture(tablesSvg(space), 'tables')).toContain('0 tables');
+      expect(tableBinary(space).manifest).toEqual({
+        base: '0x0',
+        size: 0,
+        roots: [{ label: 'off', address: '0x1000', format: paging.format.name, geometry: paging.geometry.name, fault }],
+        tables: [],
+      });
+    }
+  });
+
+  test('an address outside a root that has no upper bits starts at its indices', () => {
+    const ranges = [{ start: 0n, end: 0x8000_0000n }];
+    const space = createSpace(oddSpace().memory, { paging: oddPaging, address: 0x4000_4000n, ranges });
+    const said = checkPicture(walkSvg(walk(space, 0x9000_0000n), oddPaging), 'walk');
+    expect(said).toContain('fault');
+    expect(said).not.toContain('upper bits');
   });
 
   test('hold for any address', () => {

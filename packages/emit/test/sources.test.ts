@@ -200,11 +200,14 @@ describe('JSON', () => {
     expect(tables).toHaveLength(234);
     const memory = spaces[0]?.memory;
     if (memory === undefined) throw new Error('no memory');
+    const wrong: string[] = [];
     for (const { address, entries } of tables) {
       const words = new Map(entries.map(({ index, entry }) => [index, BigInt(entry)]));
       for (let i = 0; i < 512; i++) {
-        expect(readWord(memory, phys(BigInt(address) + BigInt(i * 8))) === (words.get(i) ?? 0n)).toBe(true);
+        const slot = phys(BigInt(address) + BigInt(i * 8));
+        if (readWord(memory, slot) !== (words.get(i) ?? 0n)) wrong.push(`${address}[${i}]`);
       }
     }
+    expect(wrong).toEqual([]);
   });
 });
