@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { addAccess } from './commands/access.ts';
 import { addBoot } from './commands/boot.ts';
+import { addDiff } from './commands/diff.ts';
 import { addDump } from './commands/dump.ts';
 import { addExplain } from './commands/explain.ts';
 import { addLayout } from './commands/layout.ts';
@@ -46,6 +47,7 @@ Examples:
   addExplain(program, context);
   addLayout(program, context);
   addBoot(program, context);
+  addDiff(program, context);
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
   return program;
 }

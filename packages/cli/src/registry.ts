@@ -1,11 +1,12 @@
 /** The architectures that the command knows. Another one is another line here. */
+import { arm } from '@pagefold/arm';
 import { arm64 } from '@pagefold/arm64';
 import type { Architecture } from '@pagefold/core';
 import { riscv } from '@pagefold/riscv';
 import { UsageError } from './errors.ts';
 
 /** All of them, in the order of help texts. */
-export const architectures: readonly Architecture[] = [riscv, arm64];
+export const architectures: readonly Architecture[] = [riscv, arm64, arm];
 
 /**
  * An architecture by its name or an alias.

@@ -90,7 +90,7 @@ export function attributesText(paging: Paging, shape: string, level: number, val
   return columns.join(' ');
 }
 
-/** A line of a dump as text. */
+/** A line of a dump as text. `(repeated)` says that every leaf of the range maps the same address. */
 export function lineText(line: DumpLine, paging: Paging): string {
   if (line.type === 'marker') return `---[ ${line.marker.name} ]---`;
   const digits = paging.geometry.wordBits / 4;
@@ -99,9 +99,9 @@ export function lineText(line: DumpLine, paging: Paging): string {
     const what = entry === undefined ? 'no memory' : `entry ${hex(entry, paging.format.entryBytes * 2)}`;
     return `${hex(va, digits)}: ${what} at ${hex(slot)}: ${reasons.join(', ')}`;
   }
-  const { start, end, pa, name, fields, shape, level, leafBytes } = line.range;
+  const { start, end, pa, name, fields, shape, level, leafBytes, repeats } = line.range;
   const size = sizeText(end - start).padStart(9);
   const kind = sizeText(leafBytes);
   const attributes = attributesText(paging, shape, level, fields);
-  return `${hex(start, digits)}-${hex(end, digits)}    ${hex(pa, digits)} ${size} ${name.padEnd(3)} ${kind.padStart(4)} ${attributes}`;
+  return `${hex(start, digits)}-${hex(end, digits)}    ${hex(pa, digits)} ${size} ${name.padEnd(3)} ${kind.padStart(4)} ${attributes}${repeats ? ' (repeated)' : ''}`;
 }

@@ -8,7 +8,8 @@ import { accumulateEffects, applyEffects, type Effect, numericFields } from './e
 import type { CommonAttributes, FieldValues } from './format.ts';
 import type { CompiledShape } from './level-codec.ts';
 import { type AddressSpace, type Root, stretches, type VirtRange, vaOf } from './space.ts';
-import { type Cursor, shapeAt, traverse } from './traverse.ts';
+import { type Cursor, SKIP, shapeAt, traverse } from './traverse.ts';
+import { type UniformLeaf, UniformTables } from './uniform.ts';
 
 /** Adjacent leaf entries of the same level, shape and attributes whose physical addresses continue each other. */
 export interface MappedRange {
@@ -17,6 +18,11 @@ export interface MappedRange {
   readonly end: bigint;
   /** Physical address of `start`. */
   readonly pa: PhysAddr;
+  /**
+   * Every leaf of the range maps `pa`, instead of continuing the one before: a shared page, as the shadow of memory that
+   * nobody watches.
+   */
+  readonly repeats: boolean;
   /** Level, from the leaves. */
   readonly level: number;
   /** The hardware's number of the level. */
@@ -87,6 +93,7 @@ interface Open {
   slot: number;
   lo: number;
   hi: number;
+  repeats: boolean;
   look: Look | undefined;
 }
 
@@ -101,6 +108,7 @@ function finished(root: Root, open: Open): MappedRange | undefined {
     start: vaOf(open.start),
     end: BigInt(open.end),
     pa: BigInt(open.pa) as PhysAddr,
+    repeats: open.repeats,
     level: level.level,
     hardwareLevel: level.hardware,
     name: level.name,
@@ -117,8 +125,102 @@ function finished(root: Root, open: Open): MappedRange | undefined {
   };
 }
 
+/** Joins leaves to ranges as they come. */
+class Folder {
+  readonly #root: Root;
+  readonly #each: (found: MappedRange) => void;
+  readonly #fold: boolean;
+  readonly #boundaries: readonly number[];
+  #next = 0;
+  readonly #open: Open = {
+    start: 0,
+    end: -1,
+    pa: 0,
+    entries: 0,
+    cursorLevel: 0,
+    slot: 0,
+    lo: 0,
+    hi: 0,
+    repeats: false,
+    look: undefined,
+  };
+
+  constructor(root: Root, each: (found: MappedRange) => void, { fold = true, boundaries = [] }: FoldOptions) {
+    this.#root = root;
+    this.#each = each;
+    this.#fold = fold;
+    this.#boundaries = boundaries.map(Number);
+  }
+
+  /** Ends the open range. */
+  close(): void {
+    const found = finished(this.#root, this.#open);
+    this.#open.look = undefined;
+    if (found !== undefined) this.#each(found);
+  }
+
+  /** Does a boundary lie inside a piece? */
+  crosses(va: number, end: number): boolean {
+    return this.#boundaries.some((boundary) => boundary > va && boundary < end);
+  }
+
+  #isBoundary(va: number): boolean {
+    while (this.#next < this.#boundaries.length && (this.#boundaries[this.#next] as number) < va) this.#next++;
+    return this.#boundaries[this.#next] === va;
+  }
+
+  /**
+   * Adds leaf entries of one shape.
+   * @param entries how many; of several every one maps `pa`
+   */
+  add(
+    compiled: CompiledShape,
+    level: number,
+    piece: { readonly va: number; readonly end: number; readonly pa: number; readonly entries: number },
+    word: { readonly lo: number; readonly hi: number; readonly slot: number },
+    effects: readonly Effect[],
+  ): void {
+    const open = this.#open;
+    const { look } = open;
+    const keep = attributeHalves(compiled);
+    const lo = word.lo & keep.lo;
+    const hi = word.hi & keep.hi;
+    const alike =
+      this.#fold &&
+      look !== undefined &&
+      open.end === piece.va &&
+      look.compiled === compiled &&
+      look.lo === lo &&
+      look.hi === hi &&
+      !this.#isBoundary(piece.va) &&
+      sameEffects(look.effects, effects);
+    if (alike) {
+      const continues = !open.repeats && piece.entries === 1 && open.pa + (open.end - open.start) === piece.pa;
+      const repeats = (open.repeats || open.entries === 1) && compiled.runEntries === 1 && open.pa === piece.pa;
+      if (continues || repeats) {
+        open.end = piece.end;
+        open.entries += piece.entries;
+        open.repeats = repeats;
+        return;
+      }
+    }
+    this.close();
+    open.start = piece.va;
+    open.end = piece.end;
+    open.pa = piece.pa;
+    open.entries = piece.entries;
+    open.repeats = piece.entries > 1;
+    open.cursorLevel = level;
+    open.slot = word.slot;
+    open.lo = word.lo;
+    open.hi = word.hi;
+    open.look = { compiled, lo, hi, effects };
+  }
+}
+
 /**
- * Calls back for everything that is mapped in a range, in rising order of addresses.
+ * Calls back for everything that is mapped in a range, in rising order of addresses. Where whole tables say the same in
+ * every entry they are taken as one, so terabytes of shadow that share four tables cost no more than four tables.
  * @param range half-open; parts that no root translates are passed over
  * @param each told of every range of equal leaves
  * @throws ArgumentError for an empty or unaligned range
@@ -131,19 +233,12 @@ export function eachMapped(
 ): void {
   for (const stretch of stretches(space, range, true)) {
     const { root } = stretch;
-    const fold = options.fold ?? true;
-    const boundaries = (options.boundaries ?? []).map(Number);
-    let nextBoundary = 0;
-    const open: Open = { start: 0, end: -1, pa: 0, entries: 0, cursorLevel: 0, slot: 0, lo: 0, hi: 0, look: undefined };
+    const folder = new Folder(root, each, options);
+    const uniform = options.fold === false ? undefined : new UniformTables(space.memory, root);
     const stack: (readonly Effect[])[] = [];
     let effects: readonly Effect[] = [];
-    const close = (): void => {
-      const found = finished(root, open);
-      open.look = undefined;
-      if (found !== undefined) each(found);
-    };
     const odd = (cursor: Cursor, entry: bigint | undefined, reasons: readonly string[]): void => {
-      close();
+      folder.close();
       options.odd?.({
         va: vaOf(cursor.va),
         level: cursor.level,
@@ -156,8 +251,13 @@ export function eachMapped(
     };
     traverse(space.memory, stretch, {
       table(cursor) {
+        const compiled = shapeAt(cursor);
+        const below = accumulateEffects(compiled, join(cursor.lo, cursor.hi), effects);
+        const same = uniform?.of(compiled.address.decode(cursor.lo, cursor.hi), cursor.level - 1);
+        if (same === 'empty') return SKIP;
+        if (same !== undefined && addUniform(folder, cursor, same, below)) return SKIP;
         stack.push(effects);
-        effects = accumulateEffects(shapeAt(cursor), join(cursor.lo, cursor.hi), effects);
+        effects = below;
         return undefined;
       },
       leave() {
@@ -166,39 +266,10 @@ export function eachMapped(
       },
       leaf(cursor) {
         const compiled = shapeAt(cursor);
-        const keep = attributeHalves(compiled);
-        const lo = cursor.lo & keep.lo;
-        const hi = cursor.hi & keep.hi;
-        let pa = compiled.address.decode(cursor.lo, cursor.hi);
+        let pa = compiled.address.decode(cursor.lo, cursor.hi) + (cursor.va - cursor.entryVa);
         if (compiled.sharedAddress) pa += (cursor.index % compiled.runEntries) * cursor.span;
-        pa += cursor.va - cursor.entryVa;
-        const { look } = open;
-        while (nextBoundary < boundaries.length && (boundaries[nextBoundary] as number) < cursor.va) nextBoundary++;
-        if (
-          fold &&
-          look !== undefined &&
-          open.end === cursor.va &&
-          look.compiled === compiled &&
-          look.lo === lo &&
-          look.hi === hi &&
-          open.pa + (open.end - open.start) === pa &&
-          boundaries[nextBoundary] !== cursor.va &&
-          sameEffects(look.effects, effects)
-        ) {
-          open.end = cursor.end;
-          open.entries++;
-          return undefined;
-        }
-        close();
-        open.start = cursor.va;
-        open.end = cursor.end;
-        open.pa = pa;
-        open.entries = 1;
-        open.cursorLevel = cursor.level;
-        open.slot = cursor.slot;
-        open.lo = cursor.lo;
-        open.hi = cursor.hi;
-        open.look = { compiled, lo, hi, effects };
+        const { va, end, level } = cursor;
+        folder.add(compiled, level, { va, end, pa, entries: 1 }, cursor, effects);
         return undefined;
       },
       malformed(cursor) {
@@ -210,8 +281,20 @@ export function eachMapped(
         return undefined;
       },
     });
-    close();
+    folder.close();
   }
+}
+
+/** Adds what a uniform table maps. False if the piece cuts a leaf or crosses a boundary: then entry by entry. */
+function addUniform(folder: Folder, cursor: Cursor, same: UniformLeaf, above: readonly Effect[]): boolean {
+  const span = same.compiled.entryBytes;
+  const { va, end } = cursor;
+  if (va % span !== 0 || end % span !== 0 || folder.crosses(va, end)) return false;
+  let effects = above;
+  for (const { compiled, lo, hi } of same.links) effects = accumulateEffects(compiled, join(lo, hi), effects);
+  const pa = same.compiled.address.decode(same.lo, same.hi);
+  folder.add(same.compiled, same.level, { va, end, pa, entries: (end - va) / span }, same, effects);
+  return true;
 }
 
 const attributeCache = new WeakMap<CompiledShape, { readonly lo: number; readonly hi: number }>();
@@ -242,54 +325,4 @@ export function mappedRanges(space: AddressSpace, range: VirtRange, options: Fol
 /** Every leaf entry in a range, one by one; see {@link eachMapped}. */
 export function leaves(space: AddressSpace, range: VirtRange, options: Omit<FoldOptions, 'fold'> = {}): MappedRange[] {
   return mappedRanges(space, range, { ...options, fold: false });
-}
-
-/** Where a table entry points; see {@link eachTable}. */
-export interface TableLink {
-  /** First virtual address that the table covers. */
-  readonly va: VirtAddr;
-  /** Level of the table itself. */
-  readonly level: number;
-  /** Physical address of the table. */
-  readonly address: PhysAddr;
-  /** Bytes of the table. */
-  readonly bytes: number;
-  /** Physical address of the entry that points to it; `undefined` for a root. */
-  readonly slot: PhysAddr | undefined;
-  readonly root: string;
-}
-
-/** Calls back for every table that a range uses, roots first, then in rising order, parents before children. */
-export function eachTable(space: AddressSpace, range: VirtRange, each: (table: TableLink) => void): void {
-  const roots = new Set<Root>();
-  for (const stretch of stretches(space, range, true)) {
-    const { root } = stretch;
-    if (!roots.has(root)) {
-      roots.add(root);
-      const { level, tableBytes } = root.paging.geometry.root;
-      each({
-        va: vaOf(root.ranges[0]?.start ?? 0),
-        level,
-        address: BigInt(root.address) as PhysAddr,
-        bytes: tableBytes,
-        slot: undefined,
-        root: root.label,
-      });
-    }
-    traverse(space.memory, stretch, {
-      table(cursor) {
-        const below = root.paging.codec(cursor.level - 1).level;
-        each({
-          va: vaOf(cursor.entryVa),
-          level: below.level,
-          address: BigInt(shapeAt(cursor).address.decode(cursor.lo, cursor.hi)) as PhysAddr,
-          bytes: below.tableBytes,
-          slot: BigInt(cursor.slot) as PhysAddr,
-          root: root.label,
-        });
-        return undefined;
-      },
-      missing: () => undefined,
-    });
-  }
 }

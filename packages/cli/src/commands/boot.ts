@@ -81,9 +81,7 @@ function resultJson(result: BootResult): PrintableObject {
   return {
     stage,
     mode,
-    roots: Object.fromEntries(
-      roots.map((root) => [root.label, { root_pa: BigInt(root.address), ...root.registers }]),
-    ),
+    roots: Object.fromEntries(roots.map((root) => [root.label, { root_pa: BigInt(root.address), ...root.registers }])),
     registers: { ...registers },
     offsets,
     values: { ...values },
@@ -136,7 +134,9 @@ function writeTables(result: BootResult, path: string): void {
 
 function stagesText(): string {
   return architectures
-    .flatMap(({ name, boot }) => (boot?.stages ?? []).map((stage) => `  ${stage.name.padEnd(22)} ${name}: ${stage.meaning}`))
+    .flatMap(({ name, boot }) =>
+      (boot?.stages ?? []).map((stage) => `  ${stage.name.padEnd(22)} ${name}: ${stage.meaning}`),
+    )
     .join('\n');
 }
 

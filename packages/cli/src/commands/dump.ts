@@ -16,8 +16,23 @@ export function dumpJson(line: DumpLine, raw: boolean): PrintableObject {
     const { va, hardwareLevel, slot, entry, reasons, root } = line.odd;
     return { type: 'odd', va, level: hardwareLevel, slot, entry: entry ?? null, reasons, root };
   }
-  const { start, end, pa, hardwareLevel, name, shape, leafBytes, entries, slot, entry, bits, fields, common, root } =
-    line.range;
+  const {
+    start,
+    end,
+    pa,
+    hardwareLevel,
+    name,
+    shape,
+    leafBytes,
+    entries,
+    slot,
+    entry,
+    bits,
+    fields,
+    common,
+    root,
+    repeats,
+  } = line.range;
   return {
     type: 'range',
     start,
@@ -29,6 +44,7 @@ export function dumpJson(line: DumpLine, raw: boolean): PrintableObject {
     shape,
     leafSize: leafBytes,
     entries,
+    repeats: repeats ? true : undefined,
     ...(raw ? { slot, entry } : {}),
     bits,
     attributes: { ...fields },

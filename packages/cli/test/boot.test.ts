@@ -1,0 +1,171 @@
+/** `pagefold boot` as a user runs it. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { run } from '../src/index.ts';
+
+const captures = new URL('../../riscv/test/fixtures/', import.meta.url).pathname;
+const early = `${captures}riscv64-sv48-6.12-early-start_kernel/`;
+const final = `${captures}riscv64-sv48-6.12-early-after_setup_vm_final/`;
+const scratch = mkdtempSync(join(tmpdir(), 'pagefold-boot-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+async function pagefold(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const code = await run(args, {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+  });
+  return { code, out, err };
+}
+
+interface Report {
+  mode: string;
+  roots: Record<string, { root_pa: string; satp: string }>;
+  registers: Record<string, string>;
+  offsets: Record<string, string>;
+  values: Record<string, string>;
+  tables: { name: string; level: number; pa: string; va: string; roots: string[] }[];
+  warnings: string[];
+}
+
+async function report(...args: string[]): Promise<Report> {
+  const { code, out, err } = await pagefold('boot', ...args, '--json');
+  expect([code, err]).toEqual([0, '']);
+  expect(out.trim().split('\n').length).toBe(1);
+  return JSON.parse(out) as Report;
+}
+
+/** The captured description without its expected outcome, as files of a real machine. */
+function realFiles(): string[] {
+  const { kernel } = JSON.parse(readFileSync(`${early}boot.json`, 'utf8')) as {
+    kernel: { symbols: Record<string, string> };
+  };
+  const lines = Object.entries(kernel.symbols).map(([name, va]) => `${va.slice(2).padStart(16, '0')} T ${name}\n`);
+  writeFileSync(join(scratch, 'System.map'), lines.join(''));
+  const header = Buffer.alloc(64);
+  header.writeBigUInt64LE(0x20_0000n, 0x08);
+  header.writeBigUInt64LE(0x1e6_b000n, 0x10);
+  header.writeUInt32LE(2, 0x20);
+  header.writeUInt32LE(0x0543_5352, 0x38);
+  writeFileSync(join(scratch, 'Image'), header);
+  const files = ['--system-map', join(scratch, 'System.map'), '--kernel', join(scratch, 'Image')];
+  return ['--dtb', `${early}boot.dtb.gz`, ...files];
+}
+
+describe('boot', () => {
+  test('says roots, registers, offsets and tables as one JSON object', async () => {
+    const result = await report(`${early}boot.json`, '--stage', 'start_kernel');
+    expect(result.mode).toBe('sv48');
+    expect(result.roots).toEqual({
+      early_pg_dir: { root_pa: '0x81005000', satp: '0x9000000000081005' },
+      trampoline_pg_dir: { root_pa: '0x81fc9000', satp: '0x9000000000081fc9' },
+    });
+    expect(result.registers).toEqual({ satp: '0x9000000000081005' });
+    expect(result.offsets.va_kernel_pa_offset).toBe('0xfffffffeffe00000');
+    expect(result.tables.map(({ name }) => name)).toEqual([
+      'early_pg_dir',
+      'fixmap_pud',
+      'fixmap_pmd',
+      'fixmap_pte',
+      'early_pud',
+      'early_pmd',
+      'trampoline_pg_dir',
+      'trampoline_pud',
+      'trampoline_pmd',
+    ]);
+  });
+
+  test('tells allocated tables from those of the image', async () => {
+    const { tables, offsets } = await report(`${early}boot.json`, '--stage', 'after_setup_vm_final');
+    expect(offsets.va_pa_offset).toBe('0xffffaf7f80000000');
+    expect(tables.filter(({ name }) => name === 'memblock').map(({ pa }) => pa)).toEqual([
+      '0x17fdff000',
+      '0x17fdfe000',
+      '0x17fdfd000',
+      '0x17fdfc000',
+      '0x17fdfb000',
+      '0x17fdfa000',
+    ]);
+  });
+
+  for (const name of ['tables.elf', 'tables.elf.gz']) {
+    test(`writes ${name} and a facts file that the other commands open`, async () => {
+      const file = join(scratch, name);
+      const registers = join(scratch, 'registers.json');
+      const { code, out } = await pagefold(
+        'boot',
+        `${early}boot.json`,
+        '--stage',
+        'after_setup_vm_final',
+        '--out',
+        file,
+      );
+      expect(code).toBe(0);
+      expect(out).toContain('satp 0x9000000000081fca');
+      const opened = ['--image', file, '--registers', registers, '--root', 'swapper_pg_dir'];
+      const walked = await pagefold('translate', ...opened, '--json', '0xffffaf8001000123');
+      expect(JSON.parse(walked.out)).toMatchObject({ pa: '0x81000123', size: '0x200000' });
+      const facts = JSON.parse(readFileSync(registers, 'utf8')) as { arch: string; stage: string };
+      expect(facts).toMatchObject({ arch: 'riscv64', stage: 'early:after_setup_vm_final', mode: 'sv48' });
+      const root = ['--registers', registers, '--root', 'swapper_pg_dir'];
+      const same = await pagefold('diff', file, `${final}tables.elf.gz`, ...root);
+      expect(same).toEqual({ code: 0, out: '', err: '' });
+    });
+  }
+
+  test('takes the files of a machine instead of a description, with the same outcome', async () => {
+    const stage = ['--stage', 'after_setup_vm_final'];
+    const described = await report(`${early}boot.json`, ...stage);
+    const { warnings, ...result } = await report(...realFiles(), ...stage);
+    expect(result).toEqual({ ...described, warnings: undefined });
+    expect(warnings).toEqual(['it is not described which modes the hardware takes: all of them']);
+  });
+
+  test('lets options replace what is described', async () => {
+    const stage = ['--stage', 'start_kernel'];
+    const path = `${early}boot.json`;
+    expect((await report(path, ...stage, '--command-line', 'no4lvl')).mode).toBe('sv39');
+    expect((await report(path, ...stage, '--command-line', '', '--hardware-modes', 'sv57,sv48,sv39')).mode).toBe(
+      'sv57',
+    );
+    const moved = await report(path, ...stage, '--load-address', '0x90200000', '--dtb-address', '0xa0000000');
+    expect(moved.roots.early_pg_dir?.root_pa).toBe('0x91005000');
+    expect(moved.values._dtb_early_pa).toBe('0xa0000000');
+    const config = join(scratch, 'config');
+    writeFileSync(config, '# CONFIG_KFENCE is not set\nCONFIG_STRICT_KERNEL_RWX=y\nCONFIG_HZ=250\nCONFIG_LSM="a,b"\n');
+    const built = await report(...realFiles(), '--stage', 'after_setup_vm_final', '--config', config);
+    expect(built.values.kfence_pool).toBe(undefined);
+  });
+
+  test('builds KASAN in on demand', async () => {
+    const { tables, warnings } = await report(`${early}boot.json`, '--stage', 'after_kasan_init', '--kasan');
+    expect(tables.map(({ name }) => name)).toContain('kasan_early_shadow_pte');
+    expect(warnings.length).toBe(1);
+  });
+
+  test('refuses what it cannot do in one line', async () => {
+    const one = async (...args: string[]): Promise<string> => {
+      const { code, out, err } = await pagefold('boot', ...args);
+      expect([code, out, err.trim().split('\n').length]).toEqual([2, '', 1]);
+      return err;
+    };
+    expect(await one(`${early}boot.json`)).toMatch(/--stage/);
+    expect(await one(`${early}boot.json`, '--stage', 'lunch')).toMatch(/start_kernel, paging_init/);
+    expect(await one('--stage', 'start_kernel')).toMatch(/give a description/);
+    expect(await one(`${early}boot.json`, '--stage', 'start_kernel', '--dtb', 'x')).toMatch(/not both/);
+    expect(await one(join(scratch, 'none.json'), '--stage', 'start_kernel')).toMatch(/no such file/);
+    expect(await one(`${early}boot.dtb.gz`, '--stage', 'start_kernel')).toMatch(/not a JSON object/);
+    expect(await one(`${early}registers.json`, '--stage', 'start_kernel')).toMatch(/kernel is no object/);
+    expect(await one(`${early}boot.json`, '--stage', 'start_kernel', '--load-address', '0x80201000')).toMatch(
+      /load-align/,
+    );
+    expect(await one(`${early}boot.json`, '--stage', 'after_kasan_init')).toMatch(/KASAN/);
+  });
+});

@@ -1,0 +1,93 @@
+/** `pagefold diff` as a user runs it. */
+import { describe, expect, test } from 'vitest';
+import { run } from '../src/index.ts';
+
+const captures = new URL('../../riscv/test/fixtures/', import.meta.url).pathname;
+const early = `${captures}riscv64-sv48-6.12-early-start_kernel/`;
+const final = `${captures}riscv64-sv48-6.12-early-after_setup_vm_final/`;
+
+async function diff(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const code = await run(['diff', ...args], {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+  });
+  return { code, out, err };
+}
+
+const images = [`${early}tables.elf.gz`, `${final}tables.elf.gz`];
+const facts = ['--registers-a', `${early}registers.json`, '--registers-b', `${final}registers.json`];
+
+describe('diff', () => {
+  test('finds no difference between what has none, and exits with 0', async () => {
+    const result = await diff(...images, ...facts, '--root', 'trampoline_pg_dir');
+    expect(result).toEqual({ code: 0, out: '', err: '' });
+  });
+
+  test('says what the final tables map that the early ones do not, as JSON lines', async () => {
+    const { code, out } = await diff(
+      ...images,
+      ...facts,
+      '--root',
+      'early_pg_dir',
+      '--root-b',
+      'swapper_pg_dir',
+      '--json',
+    );
+    expect(code).toBe(1);
+    const lines = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines[0]).toMatchObject({
+      type: 'only-b',
+      start: '0xffffaf8000000000',
+      end: '0xffffaf8000200000',
+      a: null,
+      b: { pa: '0x80000000', level: 1, leafSize: '0x200000' },
+    });
+    expect(lines.at(-1)).toMatchObject({
+      type: 'changed',
+      start: '0xffffffff80e00000',
+      changed: ['attributes'],
+      a: { attributes: { x: 1, w: 1 } },
+      b: { attributes: { x: 0, w: 1 } },
+    });
+  });
+
+  test('prints for people, within a range, up to a limit', async () => {
+    const roots = ['--root', 'early_pg_dir', '--root-b', 'swapper_pg_dir'];
+    const { out } = await diff(...images, ...facts, ...roots, '--range', '0xffffffff80000000+16M');
+    expect(out).toMatch(/^~ 0xffffffff80000000-0xffffffff80e00000 +14M {2}attributes\n {4}a: 0x80200000 PMD 2M/);
+    const limited = await diff(...images, ...facts, ...roots, '--limit', '1');
+    expect(limited.out).toMatch(/more than 1 differences\n$/);
+  });
+
+  test('compares two roots of one image with one facts file', async () => {
+    const image = images[1] as string;
+    const { code, out } = await diff(
+      image,
+      image,
+      '--registers',
+      `${final}registers.json`,
+      '--root',
+      'swapper_pg_dir',
+      '--root-b',
+      'early_pg_dir',
+    );
+    expect(code).toBe(1);
+    expect(out).toMatch(/^- 0xffffaf8000000000/);
+  });
+
+  test('refuses what it cannot read', async () => {
+    const missing = await diff('none.elf', images[1] as string, ...facts, '--root', 'early_pg_dir');
+    expect([missing.code, missing.err.includes('none.elf')]).toEqual([2, true]);
+    expect((await diff(...images, '--root', 'early_pg_dir')).code).toBe(2);
+    expect((await diff(...images, ...facts, '--root', 'lunch')).code).toBe(2);
+  });
+});

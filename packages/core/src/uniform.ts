@@ -1,0 +1,94 @@
+/**
+ * Tables that say the same in every entry: all empty, or all one leaf, directly or through tables that are uniform
+ * themselves. Kernels build whole regions of them out of four pages (the early shadow of KASAN maps terabytes to one
+ * page), so whoever iterates must see such a region as one thing.
+ */
+
+import type { CompiledShape } from './level-codec.ts';
+import { EMPTY, LEAF, TABLE } from './level-codec.ts';
+import type { Memory } from './memory.ts';
+import type { Root } from './space.ts';
+
+/** What every address under a uniform table is mapped by. */
+export interface UniformLeaf {
+  /** Level, from the leaves, of the leaf. */
+  readonly level: number;
+  /** Halves of the leaf's entry. */
+  readonly lo: number;
+  readonly hi: number;
+  readonly compiled: CompiledShape;
+  /** Physical address of its first slot. */
+  readonly slot: number;
+  /** Table entries on the way down, from the top. */
+  readonly links: readonly { readonly compiled: CompiledShape; readonly lo: number; readonly hi: number }[];
+}
+
+/** What a table is: all empty, all one leaf, or not uniform. */
+export type Uniformity = 'empty' | UniformLeaf | undefined;
+
+/** Finds uniform tables under one root and remembers what it found; make a new one after tables have changed. */
+export class UniformTables {
+  readonly #memory: Memory;
+  readonly #root: Root;
+  readonly #known: readonly Map<number, Uniformity>[];
+
+  constructor(memory: Memory, root: Root) {
+    this.#memory = memory;
+    this.#root = root;
+    this.#known = root.paging.levels.map(() => new Map());
+  }
+
+  /**
+   * Judges a table.
+   * @param address its physical address
+   * @param level its level from the leaves
+   */
+  of(address: number, level: number): Uniformity {
+    const known = this.#known[level] as Map<number, Uniformity>;
+    if (known.has(address)) return known.get(address);
+    const found = this.#judge(address, level);
+    known.set(address, found);
+    return found;
+  }
+
+  #judge(address: number, level: number): Uniformity {
+    const codec = this.#root.paging.codec(level);
+    const wide = this.#root.paging.format.entryBytes === 8;
+    const end = address + codec.level.tableBytes;
+    let lo = 0;
+    let hi = 0;
+    for (let at = address; at < end; ) {
+      const window = this.#memory.window(at);
+      if (window === undefined) return undefined;
+      const { words, base } = window;
+      const limit = Math.min(words.length, (end - base) / 4);
+      let i = (at - base) / 4;
+      if (at === address) {
+        lo = words[i] as number;
+        hi = wide ? (words[i + 1] as number) : 0;
+      }
+      for (; i < limit; i += wide ? 2 : 1) {
+        if (words[i] !== lo || (wide && words[i + 1] !== hi)) return undefined;
+      }
+      at = base + limit * 4;
+    }
+    const code = codec.classify(lo, hi);
+    const compiled = codec.shapes[code >> 2];
+    switch (code & 3) {
+      case EMPTY:
+        return 'empty';
+      case LEAF:
+        // The entries of a run differ in what they map even where they are equal.
+        if (compiled === undefined || compiled.runEntries > 1) return undefined;
+        return { level, lo, hi, compiled, slot: address, links: [] };
+      case TABLE: {
+        if (compiled === undefined) return undefined;
+        const below = this.of(compiled.address.decode(lo, hi), level - 1);
+        if (below === undefined || below === 'empty') return below;
+        return { ...below, links: [{ compiled, lo, hi }, ...below.links] };
+      }
+      default:
+        return undefined;
+    }
+  }
+}
