@@ -1,12 +1,15 @@
 /**
  * `pnpm kernels DIR...`: asks Pagefold every question that the oracle of a capture answers, and compares.
  *
+ * Early captures with a `boot.json` are rebuilt from that description too, and the tables compared byte by byte.
+ *
  * A capture is a folder with `registers.json` (roots), `tables.elf.gz` (the page-table pages) and `oracle.jsonl.gz`
  * (`{"va","pa"|null,"root","source"}`: what the emulator's own MMU, or the kernel, answered).
  */
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import pc from 'picocolors';
+import { canRebuild, type Rebuilt, rebuild } from './rebuild.ts';
 import { type RootAgreement, replayOracle } from './replay.ts';
 
 const SHOWN = 10;
@@ -27,6 +30,17 @@ function report(name: string, roots: readonly RootAgreement[]): number {
   return wrong;
 }
 
+/** Tables that were made from the capture's description, against the real ones. */
+function reportRebuilt(name: string, roots: readonly Rebuilt[]): number {
+  for (const { root, what, agreed, total, differences } of roots) {
+    const text = `${name.padEnd(48)} rebuild ${root} ${agreed}/${total} ${what}`;
+    console.log(agreed === total ? pc.green(text) : pc.red(text));
+    for (const difference of differences.slice(0, SHOWN)) console.log(`    ${difference}`);
+    if (differences.length > SHOWN) console.log(`    … and ${differences.length - SHOWN} more`);
+  }
+  return roots.reduce((sum, { agreed, total }) => sum + total - agreed, 0);
+}
+
 const directories = process.argv.slice(2).filter((word) => word !== '--');
 if (directories.length === 0) {
   console.error('error: name at least one capture folder: pnpm kernels DIR...');
@@ -43,6 +57,11 @@ for (const directory of directories) {
     const roots = await replayOracle(directory);
     wrong += report(basename(directory.replace(/\/+$/, '')), roots);
     agreed += roots.reduce((sum, root) => sum + root.agreed, 0);
+    if (canRebuild(directory)) {
+      const rebuilt = await rebuild(directory);
+      wrong += reportRebuilt(basename(directory.replace(/\/+$/, '')), rebuilt);
+      agreed += rebuilt.reduce((sum, root) => sum + root.agreed, 0);
+    }
   } catch (error) {
     console.log(pc.red(`${basename(directory)}: ${error instanceof Error ? error.message : String(error)}`));
     wrong++;

@@ -2,7 +2,18 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { architectureNamed } from '@pagefold/cli';
-import { type AddressSpace, type Capture, createSpace, hex, mappedRanges, Translator, translate } from '@pagefold/core';
+import {
+  type AddressSpace,
+  type Architecture,
+  type Capture,
+  createSpace,
+  hex,
+  type Memory,
+  mappedRanges,
+  PagefoldError,
+  Translator,
+  translate,
+} from '@pagefold/core';
 import { openImage } from '@pagefold/image/node';
 
 /** One line of an oracle. */
@@ -90,6 +101,25 @@ function compareLeaves(space: AddressSpace, runs: readonly LeafRun[]): string[] 
 }
 
 /**
+ * The space of one root.
+ * @param idle nothing is known of the root: then a refusal, such as that translation was off, is a remark
+ */
+function spaceOf(
+  arch: Architecture,
+  capture: Capture,
+  label: string,
+  memory: Memory,
+  idle: boolean,
+): AddressSpace | string {
+  try {
+    return createSpace(memory, arch.captureRoots(capture, label, {}));
+  } catch (error) {
+    if (idle && error instanceof PagefoldError) return error.message;
+    throw error;
+  }
+}
+
+/**
  * Replays a capture.
  * @param directory the capture's folder
  * @returns agreement per root of the oracle, and of the leaf lists of roots that the oracle does not ask
@@ -120,13 +150,11 @@ export async function replayOracle(directory: string): Promise<RootAgreement[]> 
     return labels
       .filter((label) => Object.hasOwn(capture.roots, label))
       .map((label) => {
-        const space = createSpace(image.memory, arch.captureRoots(capture, label, {}));
-        const agreement = compare(
-          space,
-          label,
-          lines.filter(({ root }) => root === label),
-        );
+        const asked = lines.filter(({ root }) => root === label);
         const runs = leafRuns[label];
+        const space = spaceOf(arch, capture, label, image.memory, asked.length === 0 && (runs ?? []).length === 0);
+        if (typeof space === 'string') return { root: label, total: 0, agreed: 0, disagreements: [], passed: [space] };
+        const agreement = compare(space, label, asked);
         const differences = runs === undefined ? [] : compareLeaves(space, runs);
         const count = runs === undefined ? 0 : 1;
         return {

@@ -27,14 +27,20 @@ export function gather(word: bigint, ranges: readonly BitRange[]): bigint {
   return value;
 }
 
+/** Is a value a whole number that fits in some ranges? */
+export function fitsRanges(value: bigint | number, ranges: readonly BitRange[]): boolean {
+  if (typeof value === 'number' && !Number.isSafeInteger(value)) return false;
+  const number = BigInt(value);
+  return number >= 0n && number >> BigInt(rangesWidth(ranges)) === 0n;
+}
+
 /**
  * Scatters a value over ranges.
  * @throws FormatError if the value does not fit
  */
 export function scatter(value: bigint, ranges: readonly BitRange[]): bigint {
-  const width = rangesWidth(ranges);
-  if (value < 0n || value >> BigInt(width) !== 0n) {
-    throw new FormatError('field-width', `a value does not fit in ${width} bits`, { value });
+  if (!fitsRanges(value, ranges)) {
+    throw new FormatError('field-width', `a value does not fit in ${rangesWidth(ranges)} bits`, { value });
   }
   let rest = value;
   let word = 0n;

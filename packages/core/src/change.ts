@@ -4,6 +4,7 @@
  */
 import { type PhysAddr, phys, type VirtAddr } from './address.ts';
 import type { TableAllocator, TableRequest } from './allocator.ts';
+import { ArgumentError } from './errors.ts';
 import type { AddressSpace } from './space.ts';
 import { vaOf } from './space.ts';
 
@@ -131,13 +132,19 @@ export function allocateAll(
   if (allocator === undefined) throw missing();
   const { paging } = root;
   const records: TableRecord[] = [];
+  // A root, or one table for two places, would make the tables point into themselves.
+  const taken = new Set(space.roots.map(({ address }) => address));
   try {
     for (const { level, va } of needs) {
       const { tableBytes, alignBytes } = paging.codec(level).level;
       const request: TableRequest = { level, va: vaOf(va), bytes: tableBytes, alignBytes };
       const address = phys(allocator.allocate(request));
+      if (taken.has(Number(address))) {
+        throw new ArgumentError('table-twice', 'the allocator handed out a table that is in use', { address, level });
+      }
+      taken.add(Number(address));
       records.push({ ...request, address });
-      paging.checkAddress(address, BigInt(alignBytes));
+      paging.encodeTable(level + 1, address);
       for (let at = Number(address); at < Number(address) + tableBytes; ) {
         const window = space.memory.writable(at);
         at = window.base + window.words.length * 4;

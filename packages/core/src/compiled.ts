@@ -90,82 +90,127 @@ export class CompiledTests {
   }
 }
 
-interface Term {
-  readonly mask: number;
-  readonly scale: number;
-  readonly inverse: number;
+/**
+ * Pieces of an address that lie equally far, modulo 32, from their place in the entry: turning either half of the entry
+ * left by that distance puts its bits where the address wants them, and the masks keep those that belong there.
+ */
+export class Turn {
+  readonly by: number;
+  /** Bits of the low half of the address that come from the low and from the high half of the entry. */
+  lowFromLo = 0;
+  lowFromHi = 0;
+  /** The same for the high half of the address. */
+  highFromLo = 0;
+  highFromHi = 0;
+
+  constructor(by: number) {
+    this.by = by;
+  }
+
+  /** Adds a piece: entry bits `from`, which move left by `shift` (right if negative). */
+  add(from: bigint, shift: number): void {
+    const moved = (bits: bigint): Halves => halves(shift < 0 ? bits >> BigInt(-shift) : bits << BigInt(shift));
+    const lo = moved(from & 0xffff_ffffn);
+    const hi = moved(from & ~0xffff_ffffn);
+    this.lowFromLo |= lo.lo;
+    this.lowFromHi |= hi.lo;
+    this.highFromLo |= lo.hi;
+    this.highFromHi |= hi.hi;
+  }
 }
 
-const NO_TERM: Term = { mask: 0, scale: 0, inverse: 0 };
+const TWO_32 = 2 ** 32;
 
-/**
- * A physical address inside an entry. Each piece is at most one masked part of either half times a power of two, so an
- * address is a short sum that is exact in a double.
- */
+/** Turns half a word left by 0 to 32 bits: shifting by 32 shifts by 0, which is right here. */
+export function turned(half: number, by: number): number {
+  return (half << by) | (half >>> (32 - by));
+}
+
+/** A physical address inside an entry: one turn and four masks; more only for an address that is split oddly. */
 export class CompiledAddress {
   /** Entry bits that hold the address. */
   readonly mask: bigint;
-  readonly #lo: Term;
-  readonly #hi: Term;
-  readonly #more: readonly (Term & { readonly high: boolean })[];
+  /** The one turn that makes the address, for those who cannot afford a call; `undefined` if it takes several. */
+  readonly turn: Turn | undefined;
+  readonly #turns: readonly Turn[];
 
   /**
    * @param pieces where the address bits lie
    * @param fromBit address bits below this one are not read and not written
    */
   constructor(pieces: readonly AddressPiece[], fromBit: number) {
-    const low: Term[] = [];
-    const high: Term[] = [];
+    const turns: Turn[] = [];
     let mask = 0n;
-    for (const piece of pieces) {
-      const skip = Math.max(0, fromBit - piece.addressLo);
-      if (skip >= piece.bits) continue;
-      const first = piece.entryLo + skip;
-      const end = piece.entryLo + piece.bits;
-      const shift = piece.addressLo - piece.entryLo;
-      mask |= ((1n << BigInt(end - first)) - 1n) << BigInt(first);
-      if (first < 32) low.push(term(first, Math.min(end, 32), 2 ** shift));
-      if (end > 32) high.push(term(Math.max(first, 32) - 32, end - 32, 2 ** (shift + 32)));
+    for (const { entryLo, addressLo, bits } of pieces) {
+      const skip = Math.max(0, fromBit - addressLo);
+      if (skip >= bits) continue;
+      const from = ((1n << BigInt(bits - skip)) - 1n) << BigInt(entryLo + skip);
+      const shift = addressLo - entryLo;
+      const known = turns.find(({ by }) => by === (shift & 31));
+      const turn = known ?? new Turn(shift & 31);
+      turn.add(from, shift);
+      if (known === undefined) turns.push(turn);
+      mask |= from;
     }
     this.mask = mask;
-    this.#lo = low[0] ?? NO_TERM;
-    this.#hi = high[0] ?? NO_TERM;
-    this.#more = [
-      ...low.slice(1).map((part) => ({ ...part, high: false })),
-      ...high.slice(1).map((part) => ({ ...part, high: true })),
-    ];
+    this.turn = turns.length > 1 ? undefined : (turns[0] ?? new Turn(0));
+    this.#turns = turns;
   }
 
   /** The address in an entry, in bytes. */
   decode(lo: number, hi: number): number {
-    let address = ((lo & this.#lo.mask) >>> 0) * this.#lo.scale + ((hi & this.#hi.mask) >>> 0) * this.#hi.scale;
-    if (this.#more.length !== 0) address += this.#rest(lo, hi);
-    return address;
+    return (this.high(lo, hi) >>> 0) * TWO_32 + (this.low(lo, hi) >>> 0);
   }
 
-  #rest(lo: number, hi: number): number {
-    let address = 0;
-    for (const part of this.#more) address += (((part.high ? hi : lo) & part.mask) >>> 0) * part.scale;
-    return address;
+  /** Bits 31:0 of the address in an entry, as a signed number. */
+  low(lo: number, hi: number): number {
+    const { turn } = this;
+    if (turn === undefined) return this.#splitLow(lo, hi);
+    return (turned(lo, turn.by) & turn.lowFromLo) | (turned(hi, turn.by) & turn.lowFromHi);
+  }
+
+  /** Bits 63:32 of the address in an entry, as a signed number. */
+  high(lo: number, hi: number): number {
+    const { turn } = this;
+    if (turn === undefined) return this.#splitHigh(lo, hi);
+    return (turned(lo, turn.by) & turn.highFromLo) | (turned(hi, turn.by) & turn.highFromHi);
+  }
+
+  #splitLow(lo: number, hi: number): number {
+    let low = 0;
+    for (const turn of this.#turns) {
+      low |= (turned(lo, turn.by) & turn.lowFromLo) | (turned(hi, turn.by) & turn.lowFromHi);
+    }
+    return low;
+  }
+
+  #splitHigh(lo: number, hi: number): number {
+    let high = 0;
+    for (const turn of this.#turns) {
+      high |= (turned(lo, turn.by) & turn.highFromLo) | (turned(hi, turn.by) & turn.highFromHi);
+    }
+    return high;
   }
 
   /** The low half of the entry bits for an address in bytes. */
   encodeLo(address: number): number {
-    let word = (address * this.#lo.inverse) & this.#lo.mask;
-    for (const part of this.#more) if (!part.high) word |= (address * part.inverse) & part.mask;
+    const low = address | 0;
+    const high = Math.floor(address / TWO_32) | 0;
+    let word = 0;
+    for (const turn of this.#turns) {
+      word |= turned(low & turn.lowFromLo, 32 - turn.by) | turned(high & turn.highFromLo, 32 - turn.by);
+    }
     return word >>> 0;
   }
 
   /** The high half of the entry bits for an address in bytes. */
   encodeHi(address: number): number {
-    let word = (address * this.#hi.inverse) & this.#hi.mask;
-    for (const part of this.#more) if (part.high) word |= (address * part.inverse) & part.mask;
+    const low = address | 0;
+    const high = Math.floor(address / TWO_32) | 0;
+    let word = 0;
+    for (const turn of this.#turns) {
+      word |= turned(low & turn.lowFromHi, 32 - turn.by) | turned(high & turn.highFromHi, 32 - turn.by);
+    }
     return word >>> 0;
   }
-}
-
-/** The bits `first` to `end` of one half, scaled. */
-function term(first: number, end: number, scale: number): Term {
-  const mask = Number(BigInt.asIntN(32, ((1n << BigInt(end - first)) - 1n) << BigInt(first)));
-  return { mask, scale, inverse: 1 / scale };
 }

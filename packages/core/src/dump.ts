@@ -84,8 +84,9 @@ export function attributesText(paging: Paging, shape: string, level: number, val
   const columns: string[] = [];
   for (const name of paging.format.attributes) {
     const field = compiled?.fields.find((candidate) => candidate.name === name);
-    if (field === undefined) continue;
-    columns.push(columnText(field, values[name] ?? 0));
+    const value = values[name];
+    // What holds an address has no value here, and a column of its own already.
+    if (field !== undefined && value !== undefined) columns.push(columnText(field, value));
   }
   return columns.join(' ');
 }

@@ -2,16 +2,17 @@
  * Unmapping and changing attributes: the same road with another last step. Plan, check, split at the edges, write.
  */
 import type { TableAllocator } from './allocator.ts';
-import { gather, scatter } from './bits.ts';
+import { fitsRanges, rangesMask, scatter } from './bits.ts';
 import { type Change, ChangeLog, type TableRecord } from './change.ts';
-import { halves, join } from './compiled.ts';
+import { type Halves, halves, join } from './compiled.ts';
 import { AttributeError, MalformedEntryError, NotMappedError, PartialLeafError } from './errors.ts';
 import type { FieldValues } from './format.ts';
 import type { CompiledShape } from './level-codec.ts';
-import type { Paging } from './paging.ts';
+import { writeProbe } from './memory.ts';
+import { addressBits, type Paging } from './paging.ts';
 import { type AddressSpace, type Stretch, stretches, type VirtRange } from './space.ts';
-import { allocateSplits, plainPointers, splitAt } from './split.ts';
-import { type Cursor, shapeAt, traverse, type Visitor } from './traverse.ts';
+import { allocateSplits, leafRange, type PieceCheck, splitEdges } from './split.ts';
+import { type Cursor, shapeAt, traverse } from './traverse.ts';
 
 /** How an edit treats the edges of its range and what is not mapped. */
 export interface EditOptions {
@@ -29,31 +30,39 @@ export interface EditOptions {
 /** New attributes: raw bits to set and to clear, or values of named fields; everything else stays. */
 export type AttributeChange = { readonly set?: bigint; readonly clear?: bigint } | { readonly fields: FieldValues };
 
-/** The range of a leaf: of its entry, or of the run it belongs to. */
-function leafRange(cursor: Cursor): { start: number; end: number } {
-  const { runEntries, leafBytes } = shapeAt(cursor);
-  const start = cursor.entryVa - (cursor.index % runEntries) * cursor.span;
-  return { start, end: start + leafBytes };
+/** A stretch as it was asked for, and widened to whole leaves. */
+interface Part {
+  readonly asked: Stretch;
+  readonly whole: Stretch;
 }
 
-/** Looks at everything that will be touched. Answers the range widened to whole leaves. */
+/** Does the leaf under a cursor map something that was asked for? */
+function concerned(cursor: Cursor, asked: Stretch): boolean {
+  const { start, end } = leafRange(cursor);
+  return start < asked.end && end > asked.start;
+}
+
+/** Looks at everything that will be touched, so that nothing can fail once something was written. */
 function inspect(
   space: AddressSpace,
-  stretch: Stretch,
+  asked: Stretch,
   options: Required<Pick<EditOptions, 'partial' | 'holes'>>,
-  each: (cursor: Cursor, compiled: CompiledShape) => void,
-): Stretch {
-  let { start, end } = stretch;
-  traverse(space.memory, stretch, {
+  check: PieceCheck,
+): Part {
+  const { paging } = asked.root;
+  const prove = writeProbe(space.memory);
+  let { start, end } = asked;
+  traverse(space.memory, asked, {
     leaf(cursor) {
       const leaf = leafRange(cursor);
-      if (leaf.start < stretch.start || leaf.end > stretch.end) {
+      const across = leaf.start < asked.start || leaf.end > asked.end;
+      if (across) {
         if (options.partial === 'refuse') {
           throw new PartialLeafError('partial-leaf', 'the range ends inside a leaf', {
             leafStart: leaf.start,
             leafEnd: leaf.end,
-            start: stretch.start,
-            end: stretch.end,
+            start: asked.start,
+            end: asked.end,
           });
         }
         if (options.partial === 'whole') {
@@ -61,7 +70,9 @@ function inspect(
           end = Math.max(end, leaf.end);
         }
       }
-      each(cursor, shapeAt(cursor));
+      prove(cursor.slot);
+      // A leaf that will be split is not what gets changed: its pieces are, and splitting tells what those are.
+      if (!across || options.partial !== 'split') check(paging, shapeAt(cursor), cursor.lo, cursor.hi);
       return undefined;
     },
     hole(cursor) {
@@ -81,37 +92,48 @@ function inspect(
       });
     },
   });
-  return { ...stretch, start, end };
+  const whole = { ...asked, start, end };
+  if (start < asked.start || end > asked.end) {
+    traverse(space.memory, whole, {
+      leaf(cursor) {
+        if (!concerned(cursor, asked)) return undefined;
+        prove(cursor.slot);
+        check(paging, shapeAt(cursor), cursor.lo, cursor.hi);
+        return undefined;
+      },
+    });
+  }
+  return { asked, whole };
 }
 
-/** The common road: inspect all, allocate all, then split and visit. */
+/** The common road: inspect all, allocate all, then split and write. */
 function edit(
   space: AddressSpace,
   range: VirtRange,
   options: EditOptions,
   holes: 'skip' | 'refuse',
-  each: (cursor: Cursor, compiled: CompiledShape) => void,
-  visitor: (stretch: Stretch, log: ChangeLog) => Visitor,
+  check: PieceCheck,
+  write: (cursor: Cursor, log: ChangeLog) => void,
 ): Change {
   const partial = options.partial ?? 'split';
   const parts = stretches(space, range).map((stretch) =>
-    inspect(space, stretch, { partial, holes: options.holes ?? holes }, each),
+    inspect(space, stretch, { partial, holes: options.holes ?? holes }, check),
+  );
+  const tables = allocateSplits(
+    space,
+    parts.map(({ whole }) => whole),
+    options.allocator,
+    check,
   );
   const log = new ChangeLog();
-  const tables: TableRecord[][] = [];
-  try {
-    for (const { root, start, end } of parts) {
-      tables.push(allocateSplits(space, root, [start, end], options.allocator));
-    }
-  } catch (error) {
-    for (const { address, ...request } of tables.flat().reverse()) options.allocator?.free(address, request);
-    throw error;
-  }
-  parts.forEach((part, i) => {
-    const records = tables[i] as TableRecord[];
-    splitAt(space, part.root, part.start, records, plainPointers(part.root), log);
-    splitAt(space, part.root, part.end, records, plainPointers(part.root), log);
-    traverse(space.memory, part, visitor(part, log));
+  parts.forEach(({ asked, whole }, i) => {
+    splitEdges(space, whole, tables[i] as TableRecord[], log);
+    traverse(space.memory, whole, {
+      leaf(cursor) {
+        if (concerned(cursor, asked)) write(cursor, log);
+        return undefined;
+      },
+    });
   });
   return log.finish();
 }
@@ -121,7 +143,8 @@ function edit(
  * @param range half-open, of whole smallest leaves
  * @param options `holes` not supplied: `skip`
  * @throws ArgumentError for a bad range, PartialLeafError, NotMappedError, MalformedEntryError or OutOfTablesError as
- *   the options say; nothing is changed then
+ *   the options say, AttributeError if a leaf at the edge cannot be split, ReadOnlyMemoryError if the tables cannot be
+ *   written; nothing is changed then
  */
 export function unmap(space: AddressSpace, range: VirtRange, options: EditOptions = {}): Change {
   return edit(
@@ -130,63 +153,110 @@ export function unmap(space: AddressSpace, range: VirtRange, options: EditOption
     options,
     'skip',
     () => {},
-    (_, log) => ({
-      leaf(cursor) {
-        cursor.store(0, 0);
-        log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'removed', cursor.level, cursor.span);
-        log.entries++;
-        return undefined;
-      },
-    }),
+    (cursor, log) => {
+      cursor.store(0, 0);
+      log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'removed', cursor.level, cursor.span);
+      log.entries++;
+    },
   );
 }
 
-/** A leaf's word with new attributes. */
-function changed(paging: Paging, compiled: CompiledShape, word: bigint, change: AttributeChange): bigint {
-  const { mask } = compiled.address;
-  let bits = word & ~mask;
-  if ('fields' in change) {
-    for (const [name, value] of Object.entries(change.fields)) {
-      const field = compiled.fields.find((candidate) => candidate.name === name);
-      if (field === undefined) {
-        throw new AttributeError('attribute-field', `a ${compiled.shape.name} has no field of that name`, {
-          field: name,
-        });
-      }
-      bits = (bits & ~scatter((1n << BigInt(width(field.bits))) - 1n, field.bits)) | scatter(BigInt(value), field.bits);
-      if (gather(bits, field.bits) !== BigInt(value))
-        throw new AttributeError('attribute-field', 'a field overlaps', { field: name });
+/** A leaf's attribute bits with named fields set anew. */
+function withFields(compiled: CompiledShape, before: bigint, values: FieldValues): bigint {
+  let bits = before;
+  for (const [name, value] of Object.entries(values)) {
+    const field = compiled.fields.find((candidate) => candidate.name === name);
+    const what = { field: name, value };
+    if (field === undefined) {
+      throw new AttributeError('attribute-field', `a ${compiled.shape.name} has no field of that name`, what);
     }
-  } else {
-    const touched = (change.set ?? 0n) | (change.clear ?? 0n);
-    if ((touched & mask) !== 0n) {
-      throw new AttributeError('attribute-address', 'attribute bits reach into the address', { bits: touched & mask });
+    const mask = rangesMask(field.bits);
+    if ((mask & addressBits(compiled)) !== 0n) {
+      throw new AttributeError('attribute-address', 'a field is part of the address', what);
     }
-    bits = (bits & ~(change.clear ?? 0n)) | (change.set ?? 0n);
+    if (!fitsRanges(value, field.bits)) {
+      throw new AttributeError('attribute-width', `a value does not fit a field of a ${compiled.shape.name}`, what);
+    }
+    bits = (bits & ~mask) | scatter(BigInt(value), field.bits);
   }
-  return paging.leafBits(compiled, bits & ~belowLeaf(compiled)) | (word & mask);
+  return bits;
 }
 
-function width(ranges: readonly (readonly [number, number])[]): number {
-  return ranges.reduce((sum, [hi, lo]) => sum + hi - lo + 1, 0);
+/** A leaf's word, without its address, with new attributes. */
+function changed(paging: Paging, compiled: CompiledShape, word: bigint, change: AttributeChange): bigint {
+  const address = addressBits(compiled);
+  let bits = word & ~address;
+  if ('fields' in change) {
+    bits = withFields(compiled, bits, change.fields);
+  } else {
+    const { set = 0n, clear = 0n } = change;
+    if (((set | clear) & address) !== 0n) {
+      throw new AttributeError('attribute-address', 'attribute bits reach into the address', {
+        bits: (set | clear) & address,
+      });
+    }
+    bits = (bits & ~clear) | set;
+  }
+  const moved = (bits ^ compiled.fixedValue) & compiled.fixedMask & ~address;
+  if (moved !== 0n) {
+    throw new AttributeError('attribute-fixed', `these bits make the entry a ${compiled.shape.name} and must stay`, {
+      bits: moved,
+    });
+  }
+  return paging.leafBits(compiled, bits);
 }
 
-/** Address bits below the leaf's size that are no part of what makes its shape: ignored by hardware, kept zero. */
-function belowLeaf(compiled: CompiledShape): bigint {
-  if (compiled.shape.kind !== 'leaf') return 0n;
-  const whole = compiled.shape.address.reduce(
-    (mask, { entryLo, bits }) => mask | (((1n << BigInt(bits)) - 1n) << BigInt(entryLo)),
-    0n,
-  );
-  return whole & ~compiled.address.mask & ~compiled.fixedMask;
+/** What attributes become, each worked out once. Neighbours mostly share them: the last answer is looked at first. */
+class Outcomes {
+  /** The address bits of the shape that was last asked for. */
+  mask: Halves = { lo: 0, hi: 0 };
+  readonly #change: AttributeChange;
+  readonly #known = new Map<CompiledShape, { readonly mask: Halves; readonly words: Map<bigint, Halves> }>();
+  #compiled: CompiledShape | undefined;
+  #words: Map<bigint, Halves> = new Map();
+  #lo = 0;
+  #hi = 0;
+  #last: Halves | undefined;
+
+  constructor(change: AttributeChange) {
+    this.#change = change;
+  }
+
+  /** The entry, but for its address, with the new attributes. */
+  of(paging: Paging, compiled: CompiledShape, lo: number, hi: number): Halves {
+    if (compiled !== this.#compiled) this.#turnTo(compiled);
+    const plainLo = lo & ~this.mask.lo;
+    const plainHi = hi & ~this.mask.hi;
+    if (this.#last !== undefined && plainLo === this.#lo && plainHi === this.#hi) return this.#last;
+    const word = join(plainLo, plainHi);
+    let found = this.#words.get(word);
+    if (found === undefined) {
+      found = halves(changed(paging, compiled, word, this.#change));
+      this.#words.set(word, found);
+    }
+    this.#lo = plainLo;
+    this.#hi = plainHi;
+    this.#last = found;
+    return found;
+  }
+
+  #turnTo(compiled: CompiledShape): void {
+    const known = this.#known.get(compiled) ?? { mask: halves(compiled.address.mask), words: new Map() };
+    this.#known.set(compiled, known);
+    this.#compiled = compiled;
+    this.mask = known.mask;
+    this.#words = known.words;
+    this.#last = undefined;
+  }
 }
 
 /**
  * Changes the attributes of what is mapped in a range; addresses and leaf sizes stay (apart from splits at the edges).
  * @param range half-open, of whole smallest leaves
- * @param change fields with new values, or raw bits to set and clear
+ * @param change fields with new values, or raw bits to set and clear (`set` wins)
  * @param options `holes` not supplied: `refuse`
- * @throws AttributeError if the result cannot be expressed, and as {@link unmap}; nothing is changed then
+ * @throws AttributeError if the result cannot be expressed or would be another kind of entry, and as {@link unmap};
+ *   nothing is changed then
  */
 export function protect(
   space: AddressSpace,
@@ -194,32 +264,23 @@ export function protect(
   change: AttributeChange,
   options: EditOptions = {},
 ): Change {
-  const seen = new Map<CompiledShape, Map<bigint, bigint>>();
-  const result = (cursor: Cursor, compiled: CompiledShape): bigint => {
-    const word = join(cursor.lo, cursor.hi);
-    const bits = word & ~compiled.address.mask;
-    const known = seen.get(compiled) ?? new Map<bigint, bigint>();
-    seen.set(compiled, known);
-    let after = known.get(bits);
-    if (after === undefined) {
-      after = changed(cursor.root.paging, compiled, bits, change);
-      known.set(bits, after);
-    }
-    return after;
-  };
-  return edit(space, range, options, 'refuse', result, (_, log) => ({
-    leaf(cursor) {
+  const after = new Outcomes(change);
+  return edit(
+    space,
+    range,
+    options,
+    'refuse',
+    (paging, compiled, lo, hi) => after.of(paging, compiled, lo, hi),
+    (cursor, log) => {
       const compiled = shapeAt(cursor);
-      const { mask } = compiled.address;
-      const { lo, hi } = halves(result(cursor, compiled));
-      const keep = halves(mask);
-      const newLo = lo | (cursor.lo & keep.lo);
-      const newHi = hi | (cursor.hi & keep.hi);
-      if (newLo >>> 0 === cursor.lo >>> 0 && newHi >>> 0 === cursor.hi >>> 0) return undefined;
+      const { lo, hi } = after.of(cursor.root.paging, compiled, cursor.lo, cursor.hi);
+      const { mask } = after;
+      const newLo = lo | (cursor.lo & mask.lo);
+      const newHi = hi | (cursor.hi & mask.hi);
+      if (newLo >>> 0 === cursor.lo >>> 0 && newHi >>> 0 === cursor.hi >>> 0) return;
       cursor.store(newLo, newHi);
       log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'changed', cursor.level, cursor.span);
       log.entries++;
-      return undefined;
     },
-  }));
+  );
 }

@@ -1,12 +1,13 @@
 /** Fields as plain numbers, and how table entries act on the leaves below them. */
-import { gather, rangesWidth } from './bits.ts';
+import { gather } from './bits.ts';
 import type { FieldValues, TableEffect } from './format.ts';
 import type { CompiledShape } from './level-codec.ts';
+import { numericFieldsOf } from './paging.ts';
 
-/** Values of all fields of at most 32 bits (an address never is one of them). */
+/** Values of all fields of at most 32 bits; an address, or a part of one, never is among them. */
 export function numericFields(compiled: CompiledShape, word: bigint): FieldValues {
   const values: Record<string, number> = {};
-  for (const { name, bits } of compiled.fields) if (rangesWidth(bits) <= 32) values[name] = Number(gather(word, bits));
+  for (const { name, bits } of numericFieldsOf(compiled)) values[name] = Number(gather(word, bits));
   return values;
 }
 

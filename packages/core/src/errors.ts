@@ -9,7 +9,10 @@ export type ErrorValues = Readonly<Record<string, bigint | number | string>>;
 
 function show(values: ErrorValues): Record<string, string> {
   const shown: Record<string, string> = {};
-  for (const [name, value] of Object.entries(values)) shown[name] = typeof value === 'string' ? value : hex(value);
+  for (const [name, value] of Object.entries(values)) {
+    const whole = typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value));
+    shown[name] = whole ? hex(value) : String(value);
+  }
   return shown;
 }
 

@@ -6,6 +6,7 @@ import { TABLE_NAMES, type TableName } from './geometry.ts';
 import type { Kind } from './level-codec.ts';
 import type { Paging } from './paging.ts';
 import { decodeRegister, type RegisterFormat, unnamedBits } from './register.ts';
+import { untagged } from './space.ts';
 
 /** One field of a word, explained. */
 export interface ExplainedField {
@@ -131,11 +132,12 @@ export interface ExplainedAddress {
 /** Cuts an address into the indices of a geometry. */
 export function explainAddress(paging: Paging, va: bigint): ExplainedAddress {
   const { geometry } = paging;
+  const address = untagged(geometry, va);
   const names = {} as Record<TableName, { folded: boolean; level: number }>;
   for (const name of TABLE_NAMES)
     names[name] = { folded: geometry.names[name].folded, level: geometry.names[name].level };
   return {
-    canonical: geometry.ranges.some(({ start, end }) => va >= BigInt(start) && va < BigInt(end)),
+    canonical: geometry.ranges.some(({ start, end }) => address >= BigInt(start) && address < BigInt(end)),
     indices: [...geometry.levels].reverse().map((level) => {
       const hi = level.shift + level.indexBits - 1;
       return {

@@ -157,8 +157,11 @@ function check(geometry: CompleteGeometry): void {
   if (levels.length < 1 || levels.length > TABLE_NAMES.length) {
     fail('level-count', 'a geometry has one to five levels', { levels: levels.length });
   }
-  levels.forEach(({ shift, alignBytes }, level) => {
+  levels.forEach(({ shift, indexBits, alignBytes }, level) => {
     const below = levels[level - 1];
+    if (!Number.isInteger(indexBits) || indexBits < 1) {
+      fail('index-bits', 'an index has a whole number of bits, at least one', { level, indexBits });
+    }
     if (below !== undefined && shift !== below.shift + below.indexBits) {
       fail('radix-gap', 'a level must start where the one below it ends', { level, shift });
     }

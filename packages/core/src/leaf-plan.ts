@@ -7,6 +7,8 @@
 export interface LeafSize {
   /** Bytes of the whole translation. */
   readonly leafBytes: number;
+  /** Physical addresses from here on do not fit in the entry. Not supplied: all fit. */
+  readonly paEnd?: number;
 }
 
 /** Some leaves of one size in a row. */
@@ -37,9 +39,12 @@ export function planLeaves<Size extends LeafSize>(
     const at = va + done;
     const to = pa + done;
     const rest = bytes - done;
-    const size = menu.find(({ leafBytes }) => at % leafBytes === 0 && to % leafBytes === 0 && leafBytes <= rest);
+    const size = menu.find(
+      ({ leafBytes, paEnd = Number.POSITIVE_INFINITY }) =>
+        at % leafBytes === 0 && to % leafBytes === 0 && leafBytes <= rest && to + leafBytes <= paEnd,
+    );
     if (size === undefined) return undefined;
-    let stretch = rest;
+    let stretch = Math.min(rest, (size.paEnd ?? Number.POSITIVE_INFINITY) - to);
     for (const larger of menu) {
       if (larger.leafBytes <= size.leafBytes) break;
       // A larger leaf comes next where both addresses reach its alignment, if it still fits there.

@@ -4,7 +4,7 @@
  * A word is named by a code: its kind in the low two bits, the index of its shape above them. For most words the code
  * comes from a table over the low 8 bits; only words with other tested bits set take the slow road over all tests.
  */
-import { CompiledAddress, CompiledTests, halves } from './compiled.ts';
+import { CompiledAddress, CompiledTests, type Halves, halves } from './compiled.ts';
 import { featuresHold, levelHolds } from './condition.ts';
 import { FormatError } from './errors.ts';
 import type { AddressPiece, BitTest, Field, MalformedRule, Shape, TableEffect } from './format.ts';
@@ -43,6 +43,8 @@ export interface CompiledShape {
   readonly runEntries: number;
   /** Do all entries of the run store the run's own address? */
   readonly sharedAddress: boolean;
+  /** Bits of a virtual address that a leaf passes on to the physical address, in halves. */
+  readonly offset: Halves;
   /** Bits that make the shape what it is, and their values. */
   readonly fixedMask: bigint;
   readonly fixedValue: bigint;
@@ -73,7 +75,7 @@ function addressTests(
 }
 
 /** Enough for the type and permission bits of every format we know; more would only cost set-up time. */
-const LOW_BITS = 8;
+export const LOW_BITS = 8;
 
 /** One compiled level. */
 export class LevelCodec {
@@ -86,10 +88,11 @@ export class LevelCodec {
   readonly table: CompiledShape | undefined;
   readonly #format: CompleteFormat;
   readonly #rules: readonly CompiledRule[];
-  readonly #codes: Uint16Array = new Uint16Array(1 << LOW_BITS);
-  /** Which residual masks belong to a code's words: index into the two arrays below. */
-  readonly #restLo: Int32Array = new Int32Array(1 << LOW_BITS);
-  readonly #restHi: Int32Array = new Int32Array(1 << LOW_BITS);
+  /**
+   * At four times the value of a word's low bits: further bits, in halves, and the code that the word has if they are
+   * zero. If they are not, only {@link classify} can tell.
+   */
+  readonly codes: Int32Array = new Int32Array(1 << (LOW_BITS + 2));
 
   constructor(format: CompleteFormat, level: Level, features: ReadonlySet<string>, paBits: number) {
     this.level = level;
@@ -140,9 +143,7 @@ export class LevelCodec {
       let rest = 0n;
       for (const tests of everything) rest |= this.#settled(tests, code) ? 0n : tests.residual(low, BigInt(bits));
       const { lo, hi } = halves(rest);
-      this.#codes[bits] = code;
-      this.#restLo[bits] = lo;
-      this.#restHi[bits] = hi;
+      this.codes.set([lo, hi, code], bits << 2);
     }
   }
 
@@ -167,11 +168,10 @@ export class LevelCodec {
 
   /** The code of a word: its kind in the low two bits, its shape's index above (past the end if no shape fits). */
   classify(lo: number, hi: number): number {
-    const bits = lo & ((1 << LOW_BITS) - 1);
-    if (((lo & (this.#restLo[bits] as number)) | (hi & (this.#restHi[bits] as number))) === 0) {
-      return this.#codes[bits] as number;
-    }
-    return this.#judge(lo, hi);
+    const { codes } = this;
+    const at = (lo & ((1 << LOW_BITS) - 1)) << 2;
+    const rest = (lo & (codes[at] as number)) | (hi & (codes[at + 1] as number));
+    return rest === 0 ? (codes[at + 2] as number) : this.#judge(lo, hi);
   }
 
   /** Why a word is malformed, all reasons in checking order; for an empty word its own reason; else nothing. */
@@ -196,9 +196,10 @@ function compileShape(shape: Shape, index: number, level: Level, features: Reado
   }
   const sharedAddress = run?.address === 'shared';
   const leafBytes = level.entrySpan * runEntries;
+  const addressBytes = sharedAddress ? leafBytes : level.entrySpan;
   const pieces = shape.kind === 'empty' ? [] : shape.address.filter((piece) => featuresHold(piece.when, features));
   // A leaf stores its own address from its size up; a table pointer is read as it stands.
-  const fromBit = shape.kind === 'leaf' ? Math.log2(sharedAddress ? leafBytes : level.entrySpan) : 0;
+  const fromBit = shape.kind === 'leaf' ? Math.log2(addressBytes) : 0;
   let fixedMask = 0n;
   let fixedValue = 0n;
   for (const test of shape.match) {
@@ -216,6 +217,7 @@ function compileShape(shape: Shape, index: number, level: Level, features: Reado
     leafBytes,
     runEntries,
     sharedAddress,
+    offset: halves(BigInt(addressBytes) - 1n),
     fixedMask,
     fixedValue,
     fields: shape.fields.filter((field) => featuresHold(field.when, features)),

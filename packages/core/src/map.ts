@@ -22,7 +22,10 @@ export interface MapRequest {
   readonly bytes: bigint;
   /** Attributes of the leaves, or a function that gives them for each kind of leaf that is used. */
   readonly attributes: Attributes | ((leaf: LeafChoice) => Attributes);
-  /** Attributes of table pointers that are made, or a function of the level that holds them. Not supplied: none. */
+  /**
+   * Attributes of table pointers that are made, or a function of the level that holds them. Not supplied: those that
+   * limit nothing below.
+   */
   readonly tableAttributes?: Attributes | ((level: number) => Attributes);
   /** Largest leaf to use, in bytes. Not supplied: no limit. */
   readonly maxLeafBytes?: bigint;
@@ -39,6 +42,7 @@ export interface MapRequest {
 
 interface SizeOfLeaf {
   readonly leafBytes: number;
+  readonly paEnd: number;
   readonly level: number;
   readonly compiled: CompiledShape;
   readonly choice: LeafChoice;
@@ -72,12 +76,15 @@ function usableSizes(stretch: Stretch, request: MapRequest): SizeOfLeaf[] {
   const limit = request.maxLeafBytes ?? 1n << 64n;
   return paging.leafChoices
     .filter((choice) => choice.leafBytes <= limit && (request.runs !== false || choice.runEntries === 1))
-    .map((choice) => ({
-      leafBytes: Number(choice.leafBytes),
-      level: choice.level,
-      compiled: paging.codec(choice.level).leaves.find(({ shape }) => shape.name === choice.shape) as CompiledShape,
-      choice,
-    }));
+    .map((choice) => {
+      const leafBytes = Number(choice.leafBytes);
+      const compiled = paging
+        .codec(choice.level)
+        .leaves.find(({ shape }) => shape.name === choice.shape) as CompiledShape;
+      // The highest address of a leaf that the entry can hold: all its address bits set.
+      const paEnd = compiled.address.decode(-1, -1) + (compiled.sharedAddress ? leafBytes : compiled.entryBytes);
+      return { leafBytes, paEnd, level: choice.level, compiled, choice };
+    });
 }
 
 function overlap(what: string, cursor: Cursor): OverlapError {
@@ -127,11 +134,17 @@ function checkRow(
 ): void {
   const { level } = row.size;
   const end = row.va + row.count * row.size.leafBytes;
+  let proven = { base: 0, end: 0 };
   traverse(
     space.memory,
     { root: stretch.root, start: row.va, end },
     {
       hole(cursor) {
+        // Every slot that will be written is in a hole: prove now that it can be.
+        if (cursor.slot < proven.base || cursor.slot >= proven.end) {
+          const { base, words } = space.memory.writable(cursor.slot);
+          proven = { base, end: base + words.length * 4 };
+        }
         if ((cursor.lo | cursor.hi) !== 0) throw overlap('a non-empty software entry', cursor);
         if (cursor.level > level) {
           needTables(stretch, cursor.level - 1, cursor.va, cursor.end, level, needs, covered);
@@ -154,13 +167,7 @@ function checkRow(
         });
         return DESCEND; // An empty table left over from earlier is replaced; a leaf below it is an overlap.
       },
-      malformed(cursor) {
-        throw new MalformedEntryError('malformed-entry', 'a malformed entry stands in the way', {
-          va: cursor.entryVa,
-          level: cursor.level,
-          slot: cursor.slot,
-        });
-      },
+      malformed: refuseMalformed,
     },
   );
 }
@@ -176,8 +183,18 @@ function gaps(space: AddressSpace, stretch: Stretch): { start: number; end: numb
       else found.push({ start: cursor.va, end: cursor.end });
       return undefined;
     },
+    malformed: refuseMalformed,
   });
   return found;
+}
+
+/** An entry that is malformed stays as it is, and so does everything else. */
+function refuseMalformed(cursor: Cursor): never {
+  throw new MalformedEntryError('malformed-entry', 'a malformed entry stands in the way', {
+    va: cursor.entryVa,
+    level: cursor.level,
+    slot: cursor.slot,
+  });
 }
 
 function planParts(space: AddressSpace, request: MapRequest): Part[] {
@@ -236,7 +253,7 @@ export function planMap(space: AddressSpace, request: MapRequest): MapPlan {
 /** Halves of the table pointers that a stretch gets, by the level that holds them. */
 function tableHalves(stretch: Stretch, request: MapRequest): (level: number) => bigint {
   const { paging } = stretch.root;
-  const given = request.tableAttributes ?? 0n;
+  const given = request.tableAttributes;
   return (level) => {
     const compiled = paging.codec(level).table;
     if (compiled === undefined) throw new ArgumentError('table-level', 'no table pointers at that level', { level });

@@ -29,13 +29,16 @@ export interface Memory {
   writable(address: number): MemoryWindow;
 }
 
-/** Checks that a physical address can be handled exactly and gives it as a number. */
-function exact(address: PhysAddr, bytes: number): number {
-  const at = Number(address);
-  if (address < 0n || address >= 1n << 56n || at % bytes !== 0) {
+/**
+ * Checks a word's address and cuts it in two: the multiple of 8 below it, exact as a number, and the index of its first
+ * 32-bit word there. A window holds both words of a multiple of 8.
+ */
+function locate(address: PhysAddr, bytes: number): { readonly at: number; readonly odd: number } {
+  if (address < 0n || address >= 1n << 56n || address % BigInt(bytes) !== 0n) {
     throw new MemoryError('word-address', 'a word address must be aligned and below 2^56', { address, bytes });
   }
-  return at;
+  const odd = Number((address >> 2n) & 1n);
+  return { at: Number(address - BigInt(4 * odd)), odd };
 }
 
 /**
@@ -45,10 +48,10 @@ function exact(address: PhysAddr, bytes: number): number {
  * @throws MemoryError where there is no memory or the address is not aligned
  */
 export function readWord(memory: Memory, address: PhysAddr, bytes: 4 | 8 = 8): bigint {
-  const at = exact(address, bytes);
+  const { at, odd } = locate(address, bytes);
   const window = memory.window(at);
   if (window === undefined) throw new MemoryError('no-memory', 'no memory there', { address });
-  const index = (at - window.base) / 4;
+  const index = (at - window.base) / 4 + odd;
   const lo = BigInt(window.words[index] as number);
   return bytes === 4 ? lo : lo | (BigInt(window.words[index + 1] as number) << 32n);
 }
@@ -60,14 +63,29 @@ export function readWord(memory: Memory, address: PhysAddr, bytes: 4 | 8 = 8): b
  * @throws MemoryError where there is no memory, the address is not aligned, or the value is too large
  */
 export function writeWord(memory: Memory, address: PhysAddr, value: bigint, bytes: 4 | 8 = 8): void {
-  const at = exact(address, bytes);
+  const { at, odd } = locate(address, bytes);
   if (BigInt.asUintN(bytes * 8, value) !== value) {
     throw new MemoryError('word-value', `a value does not fit in ${bytes} bytes`, { address, value });
   }
   const window = memory.writable(at);
-  const index = (at - window.base) / 4;
+  const index = (at - window.base) / 4 + odd;
   window.words[index] = Number(value & 0xffff_ffffn);
   if (bytes === 8) window.words[index + 1] = Number(value >> 32n);
+}
+
+/**
+ * A check that slots can be written, before anything is: throws what `writable` throws. Neighbouring slots are asked for
+ * once per window.
+ */
+export function writeProbe(memory: Memory): (address: number) => void {
+  let base = 0;
+  let limit = 0;
+  return (address) => {
+    if (address >= base && address < limit) return;
+    const window = memory.writable(address);
+    base = window.base;
+    limit = window.base + window.words.length * 4;
+  };
 }
 
 /** One bank of RAM, half-open. */

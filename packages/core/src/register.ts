@@ -1,5 +1,5 @@
 /** Registers as data: the same fields as entries, read, written and explained by the same code. */
-import { fieldsOf, gather, rangesMask, scatter } from './bits.ts';
+import { fieldsOf, fitsRanges, rangesMask, scatter } from './bits.ts';
 import { ArgumentError } from './errors.ts';
 import type { Field } from './format.ts';
 
@@ -48,11 +48,13 @@ export function encodeRegister(register: RegisterFormat, values: Readonly<Record
     if (field === undefined) {
       throw new ArgumentError('register-field', `${register.name} has no field of that name`, { field: name });
     }
-    const bits = scatter(BigInt(value), field.bits);
-    if (gather(bits, field.bits) !== BigInt(value)) {
-      throw new ArgumentError('register-field', `a field of ${register.name} is too narrow`, { field: name, value });
+    if (!fitsRanges(value, field.bits)) {
+      throw new ArgumentError('register-field', `a value does not fit a field of ${register.name}`, {
+        field: name,
+        value,
+      });
     }
-    word |= bits;
+    word |= scatter(BigInt(value), field.bits);
   }
   return word;
 }

@@ -1,22 +1,49 @@
 /** Freeing empty tables and merging full ones: the explicit steps that no other operation does on the side. */
 import type { PhysAddr } from './address.ts';
 import { type Change, ChangeLog } from './change.ts';
-import { halves, join } from './compiled.ts';
+import { type Halves, halves, join } from './compiled.ts';
+import { convertAbove, convertBits } from './convert.ts';
+import { AttributeError } from './errors.ts';
 import { type CompiledShape, LEAF } from './level-codec.ts';
-import { type AddressSpace, type Root, stretches, type VirtRange, vaOf } from './space.ts';
-import { convertBits } from './split.ts';
+import { writeProbe } from './memory.ts';
+import { type AddressSpace, type Stretch, stretches, type VirtRange, vaOf } from './space.ts';
 import { type Cursor, shapeAt, traverse } from './traverse.ts';
 
+/** A change under way, and the tables that it has detached: one that is linked from two places counts once. */
+interface Progress {
+  readonly log: ChangeLog;
+  readonly seen: Set<PhysAddr>;
+}
+
 /** Notes the table below an entry as detached. */
-function detach(log: ChangeLog, cursor: Cursor): void {
+function detach({ log, seen }: Progress, cursor: Cursor): void {
   const below = cursor.root.paging.codec(cursor.level - 1).level;
+  const address = BigInt(shapeAt(cursor).address.decode(cursor.lo, cursor.hi)) as PhysAddr;
+  if (seen.has(address)) return;
+  seen.add(address);
   log.detached.push({
     level: below.level,
     va: vaOf(cursor.entryVa),
     bytes: below.tableBytes,
     alignBytes: below.alignBytes,
-    address: BigInt(shapeAt(cursor).address.decode(cursor.lo, cursor.hi)) as PhysAddr,
+    address,
   });
+}
+
+/** Proves that every table of some stretches can be written, before anything is. */
+function proveWritable(space: AddressSpace, parts: readonly Stretch[], leaves: boolean): void {
+  const prove = writeProbe(space.memory);
+  const slot = (cursor: Cursor): undefined => {
+    prove(cursor.slot);
+  };
+  for (const part of parts) {
+    traverse(space.memory, part, { table: slot, missing: () => undefined, ...(leaves ? { leaf: slot } : {}) });
+  }
+}
+
+/** Does the traversed range cover all that the entry under a cursor covers? */
+function isWhole(cursor: Cursor): boolean {
+  return cursor.va === cursor.entryVa && cursor.end === cursor.entryVa + cursor.span;
 }
 
 /**
@@ -45,31 +72,37 @@ function everyWord(
 }
 
 /**
- * Unlinks tables that hold nothing at all (every word zero) and whose whole span lies in the range. The root stays.
+ * Unlinks tables that hold nothing at all (every word zero) and whose whole span lies in the range. The root stays, and
+ * so does a table outside memory, for nothing is known of it.
  * @param range half-open
  * @param options `keepLevel`: tables linked from entries of this level (from the leaves) or above stay
  * @returns the unlinked tables as `detached`; they may be reused after the invalidations
+ * @throws ArgumentError for a bad range, ReadOnlyMemoryError if a table in the range cannot be written; nothing is
+ *   changed then
  */
 export function freeTables(
   space: AddressSpace,
   range: VirtRange,
   options: { readonly keepLevel?: number } = {},
 ): Change {
-  const log = new ChangeLog();
+  const progress: Progress = { log: new ChangeLog(), seen: new Set() };
   const keep = options.keepLevel ?? Number.POSITIVE_INFINITY;
-  for (const stretch of stretches(space, range, true)) {
-    traverse(space.memory, stretch, {
+  const parts = stretches(space, range, true);
+  proveWritable(space, parts, false);
+  for (const part of parts) {
+    traverse(space.memory, part, {
       leave(cursor) {
-        const whole = cursor.va === cursor.entryVa && cursor.end === cursor.entryVa + cursor.span;
-        if (!whole || cursor.level >= keep || !everyWord(space, cursor, (lo, hi) => (lo | hi) === 0)) return undefined;
-        detach(log, cursor);
+        if (!isWhole(cursor) || cursor.level >= keep) return undefined;
+        if (!everyWord(space, cursor, (lo, hi) => (lo | hi) === 0)) return undefined;
+        detach(progress, cursor);
         cursor.store(0, 0);
-        log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'removed', cursor.level - 1, cursor.span, true);
+        progress.log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'removed', cursor.level, cursor.span, true);
         return undefined;
       },
+      missing: () => undefined,
     });
   }
-  return log.finish();
+  return progress.log.finish();
 }
 
 /** Options of {@link merge}. */
@@ -86,97 +119,117 @@ function mergedWord(space: AddressSpace, cursor: Cursor, limit: number): bigint 
   const target = cursor.codec.leaves.find(({ runEntries }) => runEntries === 1);
   const below = paging.codec(cursor.level - 1);
   if (target === undefined || target.leafBytes > limit) return undefined;
-  let shape: CompiledShape | undefined;
-  let bits = 0n;
+  const table = shapeAt(cursor);
+  const pointer = join(cursor.lo, cursor.hi);
+  let bits: bigint | undefined;
   let first = 0;
+  let seen: CompiledShape | undefined;
+  let mask: Halves = { lo: 0, hi: 0 };
+  let plainLo = 0;
+  let plainHi = 0;
   const same = everyWord(space, cursor, (lo, hi, index) => {
     const code = below.classify(lo, hi);
     const compiled = below.shapes[code >> 2];
     if ((code & 3) !== LEAF || compiled === undefined) return false;
-    const word = join(lo, hi) & ~compiled.address.mask;
     let pa = compiled.address.decode(lo, hi);
     if (compiled.sharedAddress) pa += (index % compiled.runEntries) * below.level.entrySpan;
-    if (index === 0) {
-      shape = compiled;
-      bits = word;
-      first = pa;
-      return pa % target.leafBytes === 0;
-    }
-    return compiled === shape && word === bits && pa === first + index * below.level.entrySpan;
+    if (index === 0) first = pa;
+    if (pa !== first + index * below.level.entrySpan) return false;
+    if (compiled === seen && (lo & ~mask.lo) === plainLo && (hi & ~mask.hi) === plainHi) return true;
+    // Runs and single entries may stand side by side: what counts is what they become.
+    seen = compiled;
+    mask = halves(compiled.address.mask);
+    plainLo = lo & ~mask.lo;
+    plainHi = hi & ~mask.hi;
+    const word = convertAbove(paging, compiled, target, table, pointer, join(plainLo, plainHi));
+    if (index === 0) bits = word;
+    return word !== undefined && word === bits;
   });
-  if (!same || shape === undefined) return undefined;
-  try {
-    const { lo, hi } = halves(convertBits(paging, shape, target, bits));
-    return join(lo | target.address.encodeLo(first), hi | target.address.encodeHi(first));
-  } catch {
-    return undefined; // The larger leaf cannot say the same attributes: the table stays.
-  }
+  if (!same || bits === undefined || first % target.leafBytes !== 0 || !paging.canHold(target, first)) return undefined;
+  const { lo, hi } = halves(bits);
+  return join(lo | target.address.encodeLo(first), hi | target.address.encodeHi(first));
 }
 
 /**
  * Replaces tables whose leaves continue each other with equal attributes by one larger leaf, from the leaves up, and
- * joins aligned groups into runs. What every address translates to stays the same.
+ * joins aligned groups into runs. What every address translates to stays the same; what a replaced table's pointer did
+ * to its leaves becomes part of the larger leaf.
+ * @param range half-open; what it does not wholly cover stays
  * @returns the replaced tables as `detached`
+ * @throws ArgumentError for a bad range, ReadOnlyMemoryError if a table in the range cannot be written; nothing is
+ *   changed then
  */
 export function merge(space: AddressSpace, range: VirtRange, options: MergeOptions = {}): Change {
-  const log = new ChangeLog();
+  const progress: Progress = { log: new ChangeLog(), seen: new Set() };
+  const { log } = progress;
   const limit = Number(options.maxLeafBytes ?? 1n << 64n);
-  for (const stretch of stretches(space, range, true)) {
-    traverse(space.memory, stretch, {
+  const parts = stretches(space, range, true);
+  proveWritable(space, parts, true);
+  for (const part of parts) {
+    traverse(space.memory, part, {
       leave(cursor) {
-        const whole = cursor.va === cursor.entryVa && cursor.end === cursor.entryVa + cursor.span;
-        const word = whole ? mergedWord(space, cursor, limit) : undefined;
+        const word = isWhole(cursor) ? mergedWord(space, cursor, limit) : undefined;
         if (word === undefined) return undefined;
-        detach(log, cursor);
+        const { entrySpan } = cursor.root.paging.codec(cursor.level - 1).level;
+        detach(progress, cursor);
         const { lo, hi } = halves(word);
         cursor.store(lo, hi);
         log.entries++;
-        log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'changed', cursor.level - 1, cursor.span, true);
+        log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'changed', cursor.level - 1, entrySpan, true);
         return undefined;
       },
+      missing: () => undefined,
     });
-    if (options.runs !== false) joinRuns(space, stretch.root, stretch.start, stretch.end, limit, log);
+    if (options.runs !== false) joinRuns(space, part, limit, log);
   }
   return log.finish();
 }
 
 /** Turns aligned groups of continuing entries into runs, the largest run first. */
-function joinRuns(space: AddressSpace, root: Root, start: number, end: number, limit: number, log: ChangeLog): void {
-  traverse(
-    space.memory,
-    { root, start, end },
-    {
-      leaf(cursor) {
-        for (const run of [...cursor.codec.leaves].reverse()) {
-          if (run.runEntries > 1 && run.leafBytes <= limit && joinRun(cursor, run, end, log)) break;
-        }
-        return undefined;
-      },
+function joinRuns(space: AddressSpace, part: Stretch, limit: number, log: ChangeLog): void {
+  traverse(space.memory, part, {
+    leaf(cursor) {
+      if (cursor.va !== cursor.entryVa || shapeAt(cursor).runEntries !== 1) return undefined;
+      for (const run of [...cursor.codec.leaves].reverse()) {
+        if (run.runEntries > 1 && run.leafBytes <= limit && joinRun(cursor, run, part.end, log)) break;
+      }
+      return undefined;
     },
-  );
+    missing: () => undefined,
+  });
+}
+
+/** The word of a run that can take the place of an entry like this one, but for its address. */
+function runWord(cursor: Cursor, run: CompiledShape, alone: CompiledShape, bits: bigint): bigint | undefined {
+  try {
+    return convertBits(cursor.root.paging, alone, run, bits);
+  } catch (error) {
+    if (error instanceof AttributeError) return undefined;
+    throw error;
+  }
 }
 
 /** Joins the group that begins at the cursor, if it can. Leaves the cursor where it was. */
 function joinRun(cursor: Cursor, run: CompiledShape, end: number, log: ChangeLog): boolean {
   const first = cursor.index;
   const alone = shapeAt(cursor);
-  const bits = join(cursor.lo, cursor.hi) & ~alone.address.mask;
+  const { code } = cursor;
+  const mask = halves(alone.address.mask);
+  const plainLo = cursor.lo & ~mask.lo;
+  const plainHi = cursor.hi & ~mask.hi;
   const pa = alone.address.decode(cursor.lo, cursor.hi);
-  const starts = first % run.runEntries === 0 && pa % run.leafBytes === 0 && cursor.entryVa + run.leafBytes <= end;
-  if (alone.runEntries !== 1 || !starts) return false;
-  let word: bigint;
-  try {
-    word = convertBits(cursor.root.paging, alone, run, bits);
-  } catch {
-    return false;
-  }
+  const fits = first % run.runEntries === 0 && pa % run.leafBytes === 0 && cursor.entryVa + run.leafBytes <= end;
+  if (!fits || !cursor.root.paging.canHold(run, pa)) return false;
+  const word = runWord(cursor, run, alone, join(plainLo, plainHi));
+  if (word === undefined) return false;
   let same = true;
   for (let i = 1; i < run.runEntries && same; i++) {
     cursor.index = first + i;
     same =
       cursor.load() &&
-      shapeAt(cursor) === alone &&
-      (join(cursor.lo, cursor.hi) & ~alone.address.mask) === bits &&
+      cursor.code === code &&
+      (cursor.lo & ~mask.lo) === plainLo &&
+      (cursor.hi & ~mask.hi) === plainHi &&
       alone.address.decode(cursor.lo, cursor.hi) === pa + i * cursor.span;
   }
   if (same) {

@@ -1,141 +1,129 @@
 /**
  * Fast translation for those who do it millions of times: emulators, dump readers, benches.
  *
- * A translator keeps a direct-mapped cache of last-level tables (where a table is, not what it holds: entries are read
- * anew each time). Like a TLB it must be told when table pointers change: call `flush` after a change that linked or
- * unlinked tables. Nothing is allocated for an address that is found; no BigInt is made in a batch.
+ * A translator keeps a direct-mapped cache of where entries stand: for a small region of virtual addresses, the entries
+ * of one table that map it (not what they hold: entries are read anew each time). Like a TLB it must be told when table
+ * pointers change: call `flush` after a change that linked or unlinked tables. Nothing is allocated for an address, and
+ * no BigInt is made in a batch.
+ *
+ * What the common road needs stands in a few arrays of integers, so that it takes little more than a handful of loads;
+ * whatever is not common (a table in the way, a split address, a word that only all tests can tell) goes the long way.
  */
 import type { PhysAddr } from './address.ts';
+import { turned } from './compiled.ts';
 import { ArgumentError } from './errors.ts';
-import { type CompiledShape, LEAF, type LevelCodec } from './level-codec.ts';
+import type { NumberRange } from './geometry.ts';
+import { type CompiledShape, LEAF, type LevelCodec, LOW_BITS, TABLE } from './level-codec.ts';
 import type { Memory } from './memory.ts';
 import { type AddressSpace, type Root, withoutTag } from './space.ts';
-import { STOP, shapeAt, traverse } from './traverse.ts';
 
-/** Last-level tables that are remembered: a power of two. 4096 of 512 entries reach over 8 GiB of 4 KiB pages. */
-const SLOTS = 4096;
 /** What a batch writes for an address that is not mapped. */
 export const UNMAPPED: bigint = (1n << 64n) - 1n;
 const PAGE = 4096;
 const TWO_32 = 2 ** 32;
+const ONE_WORD = new Uint32Array(1);
 
-/** One root's part of a translator. */
-class RootTranslator {
-  readonly root: Root;
-  readonly #memory: Memory;
-  readonly #codec: LevelCodec;
-  readonly #spanBits: number;
-  readonly #pageBits: number;
-  readonly #indexMask: number;
-  readonly #wordShift: number;
-  readonly #offsetMask: number;
-  /** Tags: the address bits above a last-level table's span, in two halves; -1 in the high half is "none". */
-  readonly #tagLo: Int32Array = new Int32Array(SLOTS);
-  readonly #tagHi: Int32Array = new Int32Array(SLOTS);
-  readonly #base: Int32Array = new Int32Array(SLOTS);
-  readonly #words: Uint32Array[] = Array.from({ length: SLOTS }, () => NO_WORDS);
-  /** Ranges in pages of 4 KiB, as pairs. */
-  readonly #pages: Float64Array;
+/** Regions that are remembered: a power of two. 4096 last-level tables of 512 entries reach over 8 GiB of 4 KiB pages. */
+const SLOTS = 4096;
+/** A region is at most 2 GiB, so that its number and the indices in it can be taken from the halves of an address. */
+const MAX_REGION_BITS = 31;
+/**
+ * Facts about a slot: the low half of its region's number; the high half (19 bits at most, as a table covers 8 KiB at
+ * least), and above it the number of the reach that leads to its entries; the index of the first of their words.
+ */
+const TAG_LO = 0;
+const TAG_HI = 1;
+const FIRST_WORD = 2;
+const FACT_BITS = 2;
+const REACH_SHIFT = 19;
 
-  constructor(root: Root, memory: Memory) {
-    const codec = root.paging.codec(0);
-    this.root = root;
-    this.#memory = memory;
-    this.#codec = codec;
-    this.#pageBits = codec.level.shift;
-    this.#spanBits = codec.level.shift + codec.level.indexBits;
-    this.#indexMask = codec.level.entries - 1;
-    this.#wordShift = root.paging.format.entryBytes === 8 ? 1 : 0;
-    this.#offsetMask = codec.level.entrySpan - 1;
-    this.#pages = Float64Array.from(
-      (root.fault === undefined ? root.ranges : []).flatMap(({ start, end }) => [start / PAGE, end / PAGE]),
-    );
-    this.flush();
-  }
+/** Four times the values of a word's low bits: the part of the table of codes that belongs to one reach. */
+const CODE_BITS = LOW_BITS + 2;
+const LOW_MASK = (1 << LOW_BITS) - 1;
 
-  flush(): void {
-    this.#tagHi.fill(-1);
-    this.#words.fill(NO_WORDS);
-  }
+/** How to read the address of a leaf: where the fields of a `Turn` and of a shape's offset stand. */
+const BY = 0;
+const LOW_FROM_LO = 1;
+const LOW_FROM_HI = 2;
+const HIGH_FROM_LO = 3;
+const HIGH_FROM_HI = 4;
+const OFFSET_LO = 5;
+const OFFSET_HI = 6;
+const LEAF_BITS = 3;
+/** Stands for words that take the long way. */
+const NO_LEAF = -1;
 
-  covers(lo: number, hi: number): boolean {
-    const page = (hi >>> 0) * 2 ** 20 + (lo >>> 12);
-    const pages = this.#pages;
-    for (let i = 0; i < pages.length; i += 2) {
-      if (page >= (pages[i] as number) && page < (pages[i + 1] as number)) return true;
-    }
-    return false;
-  }
+/** Addresses of a batch that are looked at together: more and more, as long as they are of one kind. */
+const BLOCK = 256;
+const FIRST_BLOCK = 4;
 
-  /** The physical address of the 4 KiB frame, or -1. `lo` and `hi` are the halves of an address that {@link covers} accepts. */
-  translate(lo: number, hi: number): number {
-    const bits = this.#spanBits;
-    const tagLo = (lo >>> bits) | (hi << (32 - bits));
-    const tagHi = hi >>> bits;
-    const slot = tagLo & (SLOTS - 1);
-    if (this.#tagLo[slot] !== tagLo || this.#tagHi[slot] !== tagHi) return this.#walk(lo, hi, slot, tagLo, tagHi);
-    const words = this.#words[slot] as Uint32Array;
-    const at = (this.#base[slot] as number) + (((lo >>> this.#pageBits) & this.#indexMask) << this.#wordShift);
-    const wordLo = words[at] as number;
-    const wordHi = this.#wordShift === 1 ? (words[at + 1] as number) : 0;
-    const code = this.#codec.classify(wordLo, wordHi);
-    if ((code & 3) !== LEAF) return -1;
-    const shape = this.#codec.shapes[code >> 2] as CompiledShape;
-    const offset = shape.sharedAddress ? lo & (shape.leafBytes - 1) : lo & this.#offsetMask;
-    return shape.address.decode(wordLo, wordHi) + (offset & ~(PAGE - 1));
-  }
-
-  /** The long way: through all tables; remembers the last-level table if the walk gets there. */
-  #walk(lo: number, hi: number, slot: number, tagLo: number, tagHi: number): number {
-    const page = (hi >>> 0) * TWO_32 + ((lo & ~(PAGE - 1)) >>> 0);
-    const start = page - (page % (this.#offsetMask + 1));
-    let result = -1;
-    traverse(
-      this.#memory,
-      { root: this.root, start, end: start + this.#offsetMask + 1 },
-      {
-        bulk: (cursor) => {
-          if (cursor.level !== 0) return 0;
-          const window = this.#memory.window(cursor.table);
-          const bytes = this.#codec.level.tableBytes;
-          if (window !== undefined && cursor.table + bytes <= window.base + window.words.length * 4) {
-            this.#tagLo[slot] = tagLo;
-            this.#tagHi[slot] = tagHi;
-            this.#base[slot] = (cursor.table - window.base) >> 2;
-            this.#words[slot] = window.words;
-          }
-          return 0;
-        },
-        leaf(cursor) {
-          const shape = shapeAt(cursor);
-          const span = shape.sharedAddress ? shape.leafBytes : shape.entryBytes;
-          result = shape.address.decode(cursor.lo, cursor.hi) + (page % span);
-          return STOP;
-        },
-        missing: () => STOP,
-      },
-    );
-    return result;
-  }
+/** One level of one root, as a region meets it. */
+interface Reach {
+  readonly codec: LevelCodec;
+  /** How far an address is shifted and what is kept to give the index of an entry among those of its region. */
+  readonly shift: number;
+  readonly mask: number;
+  /** 1 where entries have two words, else 0. */
+  readonly wordShift: number;
 }
 
-const NO_WORDS = new Uint32Array(0);
+/** A root, and the number of the reach of its level 0; those of upper levels follow. */
+interface RootReach {
+  readonly root: Root;
+  readonly firstReach: number;
+}
 
 /** Translates quickly through one address space; see the head of this file. */
 export class Translator {
-  readonly #roots: readonly RootTranslator[];
-  readonly #tagged: boolean;
+  readonly #memory: Memory;
+  readonly #roots: readonly RootReach[];
+  readonly #reaches: readonly Reach[];
+  readonly #regionBits: number;
+  readonly #facts: Int32Array = new Int32Array(SLOTS << FACT_BITS);
+  readonly #words: Uint32Array[] = Array.from({ length: SLOTS }, () => ONE_WORD);
+  /** As `LevelCodec.codes`, for all reaches, with the index of a leaf instead of the code, or {@link NO_LEAF}. */
+  readonly #codes: Int32Array;
+  readonly #leaves: Int32Array;
+  /** For each address of a block of a batch: its slot, and where among the slot's words its entry begins. */
+  readonly #spots: Int32Array = new Int32Array(BLOCK * 2);
   readonly #box: BigUint64Array = new BigUint64Array(1);
   readonly #halves: Uint32Array = new Uint32Array(this.#box.buffer);
+  /** How the last address was found. */
+  #reach = 0;
+  #leaf: number = NO_LEAF;
 
   constructor(space: AddressSpace) {
-    this.#roots = space.roots.map((root) => new RootTranslator(root, space.memory));
-    this.#tagged = space.roots.some(({ paging }) => paging.geometry.ignoredTopBits > 0);
+    // A region is what one last-level table covers, the smallest of them if the roots differ.
+    const covers = space.roots.map(({ paging }) => paging.codec(0).level).map((level) => level.shift + level.indexBits);
+    const regionBits = Math.min(MAX_REGION_BITS, ...covers);
+    const reaches: Reach[] = [];
+    this.#memory = space.memory;
+    this.#regionBits = regionBits;
+    this.#roots = space.roots.map((root) => {
+      const firstReach = reaches.length;
+      const wordShift = root.paging.format.entryBytes === 8 ? 1 : 0;
+      for (const codec of root.paging.levels) {
+        const { shift } = codec.level;
+        // An entry of an upper level covers whole regions: it is the only one, its index in the region is 0.
+        const mask = shift >= regionBits ? 0 : (1 << (regionBits - shift)) - 1;
+        reaches.push({ codec, shift: shift >= regionBits ? 0 : shift, mask, wordShift });
+      }
+      return { root, firstReach };
+    });
+    this.#reaches = reaches;
+    const leaves: number[] = [];
+    this.#codes = new Int32Array(reaches.length << CODE_BITS);
+    reaches.forEach(({ codec }, reach) => {
+      this.#codes.set(codesOf(codec, leaves), reach << CODE_BITS);
+    });
+    this.#leaves = Int32Array.from(leaves);
+    this.flush();
   }
 
   /** Forgets all tables. Needed after a change that linked or unlinked tables, and after edits by other hands. */
   flush(): void {
-    for (const root of this.#roots) root.flush();
+    this.#facts.fill(-1);
+    this.#words.fill(ONE_WORD);
   }
 
   /**
@@ -146,22 +134,9 @@ export class Translator {
    *   sum may not be exact above 2^53), or -1 if the address is not mapped
    */
   find(lo: number, hi: number): number {
-    for (const root of this.#roots) if (root.covers(lo, hi)) return root.translate(lo, hi);
-    return this.#tagged ? this.#findTagged(lo, hi) : -1;
-  }
-
-  /** Addresses with tags in bits that the hardware ignores: rare, so the slow way. */
-  #findTagged(lo: number, hi: number): number {
-    this.#halves[0] = lo;
-    this.#halves[1] = hi;
-    const va = this.#box[0] as bigint;
-    for (const root of this.#roots) {
-      this.#box[0] = withoutTag(root.root, va);
-      const plainLo = this.#halves[0] as number;
-      const plainHi = this.#halves[1] as number;
-      if (root.covers(plainLo, plainHi)) return root.translate(plainLo, plainHi);
-    }
-    return -1;
+    const halves = this.#halves;
+    if (!this.#resolve(lo | 0, hi | 0, halves, 0)) return -1;
+    return (halves[1] as number) * TWO_32 + (((halves[0] as number) & -PAGE) >>> 0);
   }
 
   /**
@@ -171,11 +146,9 @@ export class Translator {
    */
   translate(va: bigint): PhysAddr | undefined {
     this.#box[0] = va;
-    const lo = this.#halves[0] as number;
-    const frame = this.find(lo, this.#halves[1] as number);
-    if (frame < 0) return undefined;
-    put(this.#halves, 0, frame, lo);
-    return this.#box[0] as PhysAddr;
+    const halves = this.#halves;
+    const found = this.#resolve((halves[0] as number) | 0, (halves[1] as number) | 0, halves, 0);
+    return found ? (this.#box[0] as PhysAddr) : undefined;
   }
 
   /**
@@ -194,25 +167,281 @@ export class Translator {
     }
     const from = new Uint32Array(vas.buffer, vas.byteOffset, vas.length * 2);
     const to = new Uint32Array(pas.buffer, pas.byteOffset, pas.length * 2);
-    let mapped = 0;
-    for (let i = 0; i < from.length; i += 2) {
-      const lo = from[i] as number;
-      const frame = this.find(lo, from[i + 1] as number);
-      if (frame < 0) {
-        to[i] = 0xffff_ffff;
-        to[i + 1] = 0xffff_ffff;
-      } else {
-        put(to, i, frame, lo);
-        mapped++;
+    let unmapped = 0;
+    let block = FIRST_BLOCK;
+    for (let first = 0; first < vas.length; ) {
+      const most = Math.min(block, vas.length - first);
+      const count = this.#locate(from, first, most);
+      this.#touch(count);
+      const done = this.#decode(from, to, first, count);
+      first += done;
+      block = Math.min(block * 2, BLOCK);
+      if (done === most) continue;
+      // What ended the block early goes its own way, and shows the next block how to go.
+      const i = first++ * 2;
+      if (!this.#resolve((from[i] as number) | 0, (from[i + 1] as number) | 0, to, i)) unmapped++;
+      block = FIRST_BLOCK;
+    }
+    return vas.length - unmapped;
+  }
+
+  /**
+   * Finds out where the entries of a block of addresses stand, for as long as they are found as the last one was:
+   * through the same level of the same root.
+   * @returns for how many
+   */
+  #locate(from: Uint32Array, first: number, most: number): number {
+    const { shift, mask, wordShift } = this.#reaches[this.#reach] as Reach;
+    const reach = this.#reach << REACH_SHIFT;
+    const bits = this.#regionBits;
+    const facts = this.#facts;
+    const spots = this.#spots;
+    let n = 0;
+    for (let i = first * 2; n < most; n++, i += 2) {
+      const lo = (from[i] as number) | 0;
+      const hi = (from[i + 1] as number) | 0;
+      const tag = (lo >>> bits) | (hi << (32 - bits));
+      const slot = tag & (SLOTS - 1);
+      const fact = slot << FACT_BITS;
+      if (facts[fact + TAG_LO] !== tag || facts[fact + TAG_HI] !== ((hi >>> bits) | reach)) break;
+      spots[n * 2] = slot;
+      spots[n * 2 + 1] = (facts[fact + FIRST_WORD] as number) + (((lo >>> shift) & mask) << wordShift);
+    }
+    return n;
+  }
+
+  /**
+   * Reads entries of a block and does nothing with them but bring them near: in so short a loop the processor waits for
+   * many of them at once, and {@link #decode} then finds them in its cache. A few at the end may be left out.
+   */
+  #touch(count: number): number {
+    const spots = this.#spots;
+    const windows = this.#words;
+    const end = (count & -4) * 2;
+    let sum = 0;
+    for (let i = 0; i < end; i += 8) {
+      const a = windows[spots[i] as number] as Uint32Array;
+      const b = windows[spots[i + 2] as number] as Uint32Array;
+      const c = windows[spots[i + 4] as number] as Uint32Array;
+      const d = windows[spots[i + 6] as number] as Uint32Array;
+      sum ^= (a[spots[i + 1] as number] as number) ^ (b[spots[i + 3] as number] as number);
+      sum ^= (c[spots[i + 5] as number] as number) ^ (d[spots[i + 7] as number] as number);
+    }
+    return sum;
+  }
+
+  /**
+   * Makes addresses of the entries of a block, for as long as they are leaves of the shape that was found last.
+   * @returns of how many
+   */
+  #decode(from: Uint32Array, to: Uint32Array, first: number, count: number): number {
+    const leaf = this.#leaf;
+    if (leaf === NO_LEAF) return 0;
+    const leaves = this.#leaves;
+    const by = leaves[leaf + BY] as number;
+    const lowFromLo = leaves[leaf + LOW_FROM_LO] as number;
+    const lowFromHi = leaves[leaf + LOW_FROM_HI] as number;
+    const highFromLo = leaves[leaf + HIGH_FROM_LO] as number;
+    const highFromHi = leaves[leaf + HIGH_FROM_HI] as number;
+    const offsetLo = leaves[leaf + OFFSET_LO] as number;
+    const offsetHi = leaves[leaf + OFFSET_HI] as number;
+    const codes = this.#codes;
+    const ownCodes = this.#reach << CODE_BITS;
+    const { wordShift } = this.#reaches[this.#reach] as Reach;
+    const wide = -wordShift;
+    const spots = this.#spots;
+    const windows = this.#words;
+    // Neighbours mostly have the same low bits: what the codec says of them is kept.
+    let low = -1;
+    let restLo = 0;
+    let restHi = 0;
+    let n = 0;
+    for (let i = first * 2; n < count; n++, i += 2) {
+      const words = windows[spots[n * 2] as number] as Uint32Array;
+      const word = spots[n * 2 + 1] as number;
+      const lo = words[word] as number;
+      const hi = (words[word + wordShift] as number) & wide;
+      if ((lo & LOW_MASK) !== low) {
+        low = lo & LOW_MASK;
+        const code = ownCodes + (low << 2);
+        if (codes[code + 2] !== leaf) break;
+        restLo = codes[code] as number;
+        restHi = codes[code + 1] as number;
+      }
+      if (((lo & restLo) | (hi & restHi)) !== 0) break;
+      const left = turned(lo, by);
+      const right = turned(hi, by);
+      to[i] = (left & lowFromLo) | (right & lowFromHi) | ((from[i] as number) & offsetLo);
+      to[i + 1] = (left & highFromLo) | (right & highFromHi) | ((from[i + 1] as number) & offsetHi);
+    }
+    return n;
+  }
+
+  /**
+   * Translates halves of an address into halves at `to[at]`.
+   * @returns false if it is not mapped; all bits are set then
+   */
+  #resolve(lo: number, hi: number, to: Uint32Array, at: number): boolean {
+    const bits = this.#regionBits;
+    const tag = (lo >>> bits) | (hi << (32 - bits));
+    const slot = tag & (SLOTS - 1);
+    const facts = this.#facts;
+    const fact = slot << FACT_BITS;
+    const above = (facts[fact + TAG_HI] as number) ^ (hi >>> bits);
+    const reach = above >> REACH_SHIFT;
+    if (facts[fact + TAG_LO] !== tag || above !== reach << REACH_SHIFT || reach < 0) return this.#miss(lo, hi, to, at);
+    const { shift, mask, wordShift } = this.#reaches[reach] as Reach;
+    const words = this.#words[slot] as Uint32Array;
+    const word = (facts[fact + FIRST_WORD] as number) + (((lo >>> shift) & mask) << wordShift);
+    const entryLo = (words[word] as number) | 0;
+    const entryHi = (words[word + wordShift] as number) & -wordShift;
+    const codes = this.#codes;
+    const code = (reach << CODE_BITS) | ((entryLo & LOW_MASK) << 2);
+    const rest = (entryLo & (codes[code] as number)) | (entryHi & (codes[code + 1] as number));
+    const leaf = codes[code + 2] as number;
+    if (rest !== 0 || leaf === NO_LEAF) return this.#judge(reach, entryLo, entryHi, lo, hi, to, at);
+    this.#reach = reach;
+    this.#leaf = leaf;
+    const leaves = this.#leaves;
+    const by = leaves[leaf + BY] as number;
+    const left = turned(entryLo, by);
+    const right = turned(entryHi, by);
+    to[at] =
+      (left & (leaves[leaf + LOW_FROM_LO] as number)) |
+      (right & (leaves[leaf + LOW_FROM_HI] as number)) |
+      (lo & (leaves[leaf + OFFSET_LO] as number));
+    to[at + 1] =
+      (left & (leaves[leaf + HIGH_FROM_LO] as number)) |
+      (right & (leaves[leaf + HIGH_FROM_HI] as number)) |
+      (hi & (leaves[leaf + OFFSET_HI] as number));
+    return true;
+  }
+
+  /** An entry that is not a leaf of the common kind, found where it was remembered. */
+  #judge(
+    reach: number,
+    entryLo: number,
+    entryHi: number,
+    lo: number,
+    hi: number,
+    to: Uint32Array,
+    at: number,
+  ): boolean {
+    const { codec } = this.#reaches[reach] as Reach;
+    const code = codec.classify(entryLo, entryHi);
+    // Where an upper level was empty or had a leaf, there may be a table by now.
+    if ((code & 3) === TABLE) return this.#miss(lo, hi, to, at);
+    return put(to, at, codec, code, entryLo, entryHi, lo, hi);
+  }
+
+  /** The long way: finds the root and goes through its tables. */
+  #miss(lo: number, hi: number, to: Uint32Array, at: number): boolean {
+    for (const way of this.#roots) {
+      const frame = plainFrame(way.root, lo, hi);
+      for (const range of way.root.ranges) {
+        if (frame < range.start || frame >= range.end) continue;
+        return way.root.fault === undefined ? this.#walk(way, range, frame, lo, hi, to, at) : unmapped(to, at);
       }
     }
-    return mapped;
+    return unmapped(to, at);
+  }
+
+  #walk(
+    { root, firstReach }: RootReach,
+    { start, end }: NumberRange,
+    frame: number,
+    lo: number,
+    hi: number,
+    to: Uint32Array,
+    at: number,
+  ): boolean {
+    const { levels, format } = root.paging;
+    let table = root.address;
+    for (let level = levels.length - 1; level >= 0; level--) {
+      const codec = levels[level] as LevelCodec;
+      const { entries, entrySpan } = codec.level;
+      const number = Math.floor(frame / entrySpan);
+      const index = number - Math.floor(number / entries) * entries;
+      const slot = table + index * format.entryBytes;
+      const window = this.#memory.window(slot);
+      if (window === undefined) return unmapped(to, at);
+      const { words } = window;
+      const word = (slot - window.base) / 4;
+      const entryLo = words[word] as number;
+      const entryHi = format.entryBytes === 8 ? (words[word + 1] as number) : 0;
+      const code = codec.classify(entryLo, entryHi);
+      if ((code & 3) === TABLE) {
+        table = (codec.shapes[code >> 2] as CompiledShape).address.decode(entryLo, entryHi);
+        continue;
+      }
+      // Other roots may translate parts of a region: then it is not remembered.
+      const size = 2 ** this.#regionBits;
+      const region = Math.floor(frame / size) * size;
+      if (region >= start && region + size <= end) this.#remember(lo, hi, firstReach + level, words, word, index);
+      return put(to, at, codec, code, entryLo, entryHi, lo, hi);
+    }
+    return unmapped(to, at);
+  }
+
+  /** Remembers where the entries of an address's region stand, if all of them stand in these words. */
+  #remember(lo: number, hi: number, reach: number, words: Uint32Array, word: number, index: number): void {
+    const { mask, wordShift } = this.#reaches[reach] as Reach;
+    const first = word - ((index & mask) << wordShift);
+    const last = first + (mask << wordShift);
+    if (first < 0 || last >= Math.min(words.length, 2 ** 31)) return;
+    const bits = this.#regionBits;
+    const tag = (lo >>> bits) | (hi << (32 - bits));
+    const slot = tag & (SLOTS - 1);
+    const fact = slot << FACT_BITS;
+    this.#facts[fact + TAG_LO] = tag;
+    this.#facts[fact + TAG_HI] = (hi >>> bits) | (reach << REACH_SHIFT);
+    this.#facts[fact + FIRST_WORD] = first;
+    this.#words[slot] = words;
   }
 }
 
-/** Writes the address of a byte as halves: its frame, and the low 12 bits of the virtual address. */
-function put(to: Uint32Array, at: number, frame: number, lo: number): void {
-  const high = Math.floor(frame / TWO_32);
-  to[at] = (frame - high * TWO_32) | (lo & (PAGE - 1));
-  to[at + 1] = high;
+/** The codes of a codec, with indices of leaves. Adds the leaves that they lead to, once each. */
+function codesOf(codec: LevelCodec, leaves: number[]): Int32Array {
+  const codes = Int32Array.from(codec.codes);
+  const known = codec.shapes.map(({ kind, address: { turn }, offset }) => {
+    if (kind !== LEAF || turn === undefined) return NO_LEAF;
+    const { by, lowFromLo, lowFromHi, highFromLo, highFromHi } = turn;
+    return leaves.push(by, lowFromLo, lowFromHi, highFromLo, highFromHi, offset.lo, offset.hi, 0) - (1 << LEAF_BITS);
+  });
+  for (let i = 2; i < codes.length; i += 4) {
+    const code = codes[i] as number;
+    codes[i] = (code & 3) === LEAF ? (known[code >> 2] ?? NO_LEAF) : NO_LEAF;
+  }
+  return codes;
+}
+
+/** The 4 KiB frame of an address, without its tag. Addresses that have one are rare enough for a BigInt. */
+function plainFrame(root: Root, lo: number, hi: number): number {
+  const frame = (hi >>> 0) * TWO_32 + ((lo & -PAGE) >>> 0);
+  return root.paging.geometry.ignoredTopBits === 0 ? frame : Number(withoutTag(root, BigInt(frame)));
+}
+
+/** Writes the physical address that an entry gives a virtual one, as halves. Answers false if the entry is no leaf. */
+function put(
+  to: Uint32Array,
+  at: number,
+  codec: LevelCodec,
+  code: number,
+  entryLo: number,
+  entryHi: number,
+  lo: number,
+  hi: number,
+): boolean {
+  if ((code & 3) !== LEAF) return unmapped(to, at);
+  const { address, offset } = codec.shapes[code >> 2] as CompiledShape;
+  to[at] = address.low(entryLo, entryHi) | (lo & offset.lo);
+  to[at + 1] = address.high(entryLo, entryHi) | (hi & offset.hi);
+  return true;
+}
+
+/** Writes {@link UNMAPPED}. */
+function unmapped(to: Uint32Array, at: number): false {
+  to[at] = 0xffff_ffff;
+  to[at + 1] = 0xffff_ffff;
+  return false;
 }

@@ -1,8 +1,8 @@
 /**
  * The one traversal. Map, unmap, protect, split, merge, populate, dump, check and plain iteration are visitors of it.
  *
- * Addresses are exact numbers (multiples of 4 KiB below 2^64), entries two 32-bit words. One cursor per level is made
- * when a traversal starts; visiting an entry allocates nothing.
+ * Addresses are exact numbers (multiples of 4 KiB below 2^64), entries two 32-bit words. One cursor per level serves all
+ * traversals of a root that do not overlap in time; visiting an entry allocates nothing.
  */
 import { MemoryError } from './errors.ts';
 import { type CompiledShape, EMPTY, LEAF, type LevelCodec, TABLE } from './level-codec.ts';
@@ -34,6 +34,7 @@ export class Cursor {
   readonly #memory: Memory;
   readonly #entryBytes: number;
   readonly #wide: boolean;
+  readonly #zeroIsEmpty: boolean;
   #base = 0;
   #limit = 0;
   #words: Uint32Array = NO_WORDS;
@@ -63,6 +64,13 @@ export class Cursor {
     this.#memory = memory;
     this.#entryBytes = root.paging.format.entryBytes;
     this.#wide = this.#entryBytes === 8;
+    this.#zeroIsEmpty = (this.codec.classify(0, 0) & 3) === EMPTY;
+  }
+
+  /** Forgets the window that was looked at last: memory may hand out another one by now. */
+  forget(): void {
+    this.#limit = 0;
+    this.#words = NO_WORDS;
   }
 
   /** Physical address of the slot. */
@@ -78,16 +86,29 @@ export class Cursor {
   /** Reads the entry; false where there is no memory. */
   load(): boolean {
     const slot = this.table + this.index * this.#entryBytes;
-    if (slot < this.#base || slot >= this.#limit) {
-      const window = this.#memory.window(slot);
-      if (window === undefined) return false;
-      this.#take(window);
-    }
+    if ((slot < this.#base || slot >= this.#limit) && !this.#find(slot)) return false;
     const at = (slot - this.#base) >> 2;
     this.lo = this.#words[at] as number;
     this.hi = this.#wide ? (this.#words[at + 1] as number) : 0;
     this.code = this.codec.classify(this.lo, this.hi);
     return true;
+  }
+
+  /**
+   * How many slots from this one on hold zero: as far as the traversed range goes, or the window. Looks at none (and
+   * answers 0) where zero is not an empty entry.
+   */
+  zeros(): number {
+    const slot = this.table + this.index * this.#entryBytes;
+    if (!this.#zeroIsEmpty || ((slot < this.#base || slot >= this.#limit) && !this.#find(slot))) return 0;
+    const words = this.#words;
+    const first = (slot - this.#base) >> 2;
+    const step = this.#wide ? 2 : 1;
+    const end = Math.min(first + this.slotsLeft * step, words.length);
+    let at = first;
+    if (this.#wide) while (at < end && ((words[at] as number) | (words[at + 1] as number)) === 0) at += 2;
+    else while (at < end && words[at] === 0) at++;
+    return (at - first) / step;
   }
 
   /** Writes the entry. */
@@ -119,6 +140,13 @@ export class Cursor {
   /** Slots from this one on that the traversed range covers (the last one perhaps in part). */
   get slotsLeft(): number {
     return Math.ceil((this.tableEnd - this.entryVa) / this.span);
+  }
+
+  #find(slot: number): boolean {
+    const window = this.#memory.window(slot);
+    if (window === undefined) return false;
+    this.#take(window);
+    return true;
   }
 
   #take(window: MemoryWindow): void {
@@ -154,11 +182,38 @@ export interface Visitor {
   missing?(cursor: Cursor): Action | undefined;
 }
 
+/** The cursors of a root by level, made once. */
+interface CursorSet {
+  readonly memory: Memory;
+  readonly cursors: readonly Cursor[];
+  /** Is a traversal using them? One that starts meanwhile (from a callback) gets its own. */
+  busy: boolean;
+}
+
+const cursorSets = new WeakMap<Root, CursorSet>();
+
+function cursorSet(root: Root, memory: Memory): CursorSet {
+  const known = cursorSets.get(root);
+  if (known !== undefined && !known.busy && known.memory === memory) {
+    for (const cursor of known.cursors) cursor.forget();
+    return known;
+  }
+  const cursors = root.paging.levels.map((_, level) => new Cursor(root, level, memory));
+  const made = { memory, cursors, busy: false };
+  if (known?.busy !== true) cursorSets.set(root, made);
+  return made;
+}
+
 /** Visits what the tables say about a stretch. Answers false if a callback stopped it. */
 export function traverse(memory: Memory, stretch: Stretch, visitor: Visitor): boolean {
   const { root, start, end } = stretch;
-  const cursors = root.paging.levels.map((_, level) => new Cursor(root, level, memory));
-  return visitTable(cursors, root.paging.levels.length - 1, root.address, start, end, visitor);
+  const set = cursorSet(root, memory);
+  set.busy = true;
+  try {
+    return visitTable(set.cursors, set.cursors.length - 1, root.address, start, end, visitor);
+  } finally {
+    set.busy = false;
+  }
 }
 
 function visitTable(
@@ -178,9 +233,13 @@ function visitTable(
   cursor.index = first - Math.floor(first / entries) * entries;
   cursor.entryVa = first * span;
   cursor.va = start;
+  // Nobody asks about holes: where there is one there are more, and they are passed over quickly.
+  const sweeps = visitor.bulk === undefined && visitor.hole === undefined;
+  let hole = false;
   while (cursor.va < end) {
     cursor.end = Math.min(cursor.entryVa + span, end);
-    const took = visitor.bulk?.(cursor) ?? 0;
+    const took = hole ? cursor.zeros() : (visitor.bulk?.(cursor) ?? 0);
+    hole = false;
     if (took > 0) {
       advance(cursor, took);
       continue;
@@ -191,7 +250,8 @@ function visitTable(
       }
       return visitor.missing(cursor) !== STOP;
     }
-    const action = visitEntry(cursors, cursor, visitor);
+    hole = sweeps && cursor.kind === EMPTY;
+    const action = hole ? SKIP : visitEntry(cursors, cursor, visitor);
     if (action === STOP) return false;
     if (action !== AGAIN) advance(cursor, 1);
   }

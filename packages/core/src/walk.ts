@@ -262,13 +262,14 @@ export interface Refused extends Fault {
 export type AccessResult = Allowed | Refused;
 
 /** Fills in the options of the access check and refuses unknown ones. */
-function completeRequest(paging: Paging, request: AccessRequest): Required<AccessRequest> {
-  const known = paging.format.access.options;
+function completeRequest(root: Root, request: AccessRequest): Required<AccessRequest> {
+  const known = root.paging.format.access.options;
   const options: Record<string, string | number | boolean> = {};
-  for (const { name, values } of known) options[name] = values[0] as string | number | boolean;
-  for (const [name, value] of Object.entries(request.options ?? {})) {
+  for (const { name, values } of known) options[name] = values[0] ?? 0;
+  for (const [name, value] of [...Object.entries(root.control), ...Object.entries(request.options ?? {})]) {
     const option = known.find((candidate) => candidate.name === name);
-    if (option?.values.includes(value) !== true) {
+    const fits = option?.values.length === 0 ? typeof value === 'number' : option?.values.includes(value) === true;
+    if (!fits) {
       throw new ArgumentError('access-option', 'the access check has no such option or value', {
         option: name,
         value: String(value),
@@ -294,7 +295,7 @@ export function access(
   const address = checked(space, va);
   const { root, outcome } = descend(space, address, request.kind, undefined);
   const { paging } = root ?? (space.roots[0] as Root);
-  const complete = completeRequest(paging, request);
+  const complete = completeRequest(root ?? (space.roots[0] as Root), request);
   if (!outcome.mapped) return { ...outcome, allowed: false };
   const verdict = paging.format.access.check(outcome.fields, complete, paging.features);
   if (verdict.reasons.length > 0) {

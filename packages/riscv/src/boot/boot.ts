@@ -19,7 +19,7 @@ import { encodeSatp } from '../satp.ts';
 import { buildOptions } from './build-options.ts';
 import { readDescription } from './description.ts';
 import { BootError } from './errors.ts';
-import type { Kernel, Machine } from './kernel.ts';
+import type { BootMachine, Kernel } from './kernel.ts';
 import { setupVm } from './setup-vm.ts';
 import { pagingInit } from './setup-vm-final.ts';
 
@@ -51,14 +51,22 @@ const STAGES: readonly Stage[] = [
 ];
 
 /** Machine and kernel from a description, nothing done yet. */
-export function createMachine(description: Capture, kasan?: boolean): Machine {
+export function createMachine(description: Capture, kasan?: boolean): BootMachine {
   const read = readDescription(description);
   const built = buildOptions(read);
   const options = { ...built, kasan: kasan ?? built.kasan };
   if (options.kasan && read.xlen === 32) throw new BootError('kasan-mode', 'there is no KASAN on RV32');
   const warnings: string[] = [];
   const complete = options.kasan ? withKasanPages(read) : read;
-  if (complete !== read) warnings.push('the symbols have no tables of KASAN: they are put behind the end of the kernel');
+  if (complete !== read)
+    warnings.push('the symbols have no tables of KASAN: they are put behind the end of the kernel');
+  const end = read.symbols.get('_end');
+  const start = read.symbols.get('_start');
+  if (read.imageSize !== undefined && end !== undefined && start !== undefined && end - start !== read.imageSize) {
+    warnings.push(
+      `the symbols are those of a kernel of ${hex(end - start)} bytes, the image has ${hex(read.imageSize)}`,
+    );
+  }
   if (read.hardwareModes === undefined && read.xlen === 64 && options.xip === undefined) {
     warnings.push('it is not described which modes the hardware takes: all of them');
   }
@@ -139,8 +147,22 @@ function hexed(values: Readonly<Record<string, bigint>>): Record<string, string>
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, hex(value)]));
 }
 
+/** Symbols that say where something of the tables is: of a complete list the rest is left out. */
+const PLACES = ['_start', '_end', '_sdata', '__init_data_begin', '__start_rodata', '_data'];
+
+function symbolsOf(kernel: Kernel): Record<string, bigint> {
+  const { symbols, allSymbols } = kernel.description;
+  const kept = new Set([...PLACES, ...staticTables(kernel).values()]);
+  return Object.fromEntries([...symbols].filter(([name]) => !allSymbols || kept.has(name)));
+}
+
 /** The facts file of the result, in the shape that captures of real machines have. */
-function captureOf(kernel: Kernel, stage: Stage, roots: readonly BootedRoot[], tables: readonly BootedTable[]): Capture {
+function captureOf(
+  kernel: Kernel,
+  stage: Stage,
+  roots: readonly BootedRoot[],
+  tables: readonly BootedTable[],
+): Capture {
   const { mode, description, addresses, paging } = kernel;
   const arch = `riscv${addresses.xlen}`;
   return {
@@ -164,7 +186,7 @@ function captureOf(kernel: Kernel, stage: Stage, roots: readonly BootedRoot[], t
     ),
     kernel_version: description.kernelVersion ?? null,
     boot_args: description.commandLine,
-    symbols: hexed(Object.fromEntries(description.symbols)),
+    symbols: hexed(symbolsOf(kernel)),
     values: hexed(valuesOf(kernel)),
     note: 'made by pagefold boot from a description; nothing here was read from a machine',
   };

@@ -5,7 +5,7 @@
  */
 import { hex, Memblock } from '@pagefold/core';
 import { commandOptions, memparse } from './build-options.ts';
-import type { BootDescription, Piece, ReservedNode } from './description.ts';
+import type { BootDescription, BootPiece, ReservedNode } from './description.ts';
 import { bugOn } from './errors.ts';
 import type { Kernel } from './kernel.ts';
 
@@ -24,7 +24,7 @@ function alignUp(value: bigint, unit: bigint): bigint {
   return alignDown(value + unit - 1n, unit);
 }
 
-function overlaps(a: Piece, b: Piece): boolean {
+function overlaps(a: BootPiece, b: BootPiece): boolean {
   return a.start < b.end && b.start < a.end;
 }
 
@@ -88,7 +88,7 @@ function reserveInitrd(kernel: Kernel): void {
   const { memblock, description, kernelMap } = kernel;
   const given = initrdOf(description);
   if (given === undefined || given.start >= given.end) return;
-  const pages: Piece = { start: alignDown(given.start, PAGE), end: alignUp(given.end, PAGE) };
+  const pages: BootPiece = { start: alignDown(given.start, PAGE), end: alignUp(given.end, PAGE) };
   const where = `${hex(pages.start)}-${hex(pages.end)}`;
   if (!memblock.memory.some(({ start, end }) => start <= pages.start && pages.end <= end)) {
     kernel.warnings.push(`the initrd at ${where} is not in memory and is not used`);
@@ -103,14 +103,14 @@ function reserveInitrd(kernel: Kernel): void {
 }
 
 /** The initrd of the command line (`initrd=START,SIZE`), else that of the device tree. */
-function initrdOf(description: BootDescription): Piece | undefined {
+function initrdOf(description: BootDescription): BootPiece | undefined {
   const [start, size] = commandOptions(description.commandLine, 'initrd').at(-1)?.split(',') ?? [];
   if (start === undefined || size === undefined) return description.initrd;
   return { start: memparse(start), end: memparse(start) + memparse(size) };
 }
 
 /** One child of /reserved-memory with a place. */
-function reserveNode(kernel: Kernel, { node, noMap }: ReservedNode, place: Piece): void {
+function reserveNode(kernel: Kernel, { node, noMap }: ReservedNode, place: BootPiece): void {
   const { memblock } = kernel;
   if (place.start >= place.end) return;
   if (!noMap) {
@@ -203,4 +203,3 @@ export function setupBootmem(kernel: Kernel): void {
   reserve(memblock, description.dtb.address, description.dtb.address + description.dtb.size);
   reserveContiguous(kernel, dma32Limit);
 }
-

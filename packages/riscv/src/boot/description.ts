@@ -9,7 +9,7 @@ import { RISCV_MODES, type RiscvMode } from '../modes.ts';
 import { BootError } from './errors.ts';
 
 /** A piece of physical memory, half-open. */
-export interface Piece {
+export interface BootPiece {
   readonly start: bigint;
   readonly end: bigint;
 }
@@ -18,13 +18,13 @@ export interface Piece {
 export interface ReservedNode {
   readonly node: string;
   /** Where it lies; `undefined` if the kernel chooses the place. */
-  readonly place: Piece | undefined;
+  readonly place: BootPiece | undefined;
   /** `no-map`: must not be mapped. */
   readonly noMap: boolean;
   /** Bytes, alignment (0: any) and allowed places of one whose place the kernel chooses. */
   readonly size: bigint;
   readonly alignment: bigint;
-  readonly within: readonly Piece[];
+  readonly within: readonly BootPiece[];
 }
 
 /** A description, checked. */
@@ -41,11 +41,11 @@ export interface BootDescription {
   readonly imageSize: bigint | undefined;
   /** Physical address and bytes of the device tree. */
   readonly dtb: { readonly address: bigint; readonly size: bigint };
-  readonly ram: readonly Piece[];
+  readonly ram: readonly BootPiece[];
   /** The reservation block of the device tree, in its order. */
-  readonly memreserve: readonly Piece[];
+  readonly memreserve: readonly BootPiece[];
   readonly reservedMemory: readonly ReservedNode[];
-  readonly initrd: Piece | undefined;
+  readonly initrd: BootPiece | undefined;
   /** Modes that the hardware takes; not supplied: `undefined`. */
   readonly hardwareModes: readonly RiscvMode[] | undefined;
   /** CPU nodes of the device tree. */
@@ -94,7 +94,7 @@ function member(object: Json, ...names: string[]): unknown {
 }
 
 /** `{base, size}`, `{start, end}` and the like; `undefined` if it says no place. */
-function pieceAt(value: unknown, path: string): Piece | undefined {
+function pieceAt(value: unknown, path: string): BootPiece | undefined {
   const object = objectAt(value, path);
   const start = optionalNumber(member(object, 'base', 'address', 'start'), `${path}.base`);
   if (start === undefined) return undefined;
@@ -104,7 +104,7 @@ function pieceAt(value: unknown, path: string): Piece | undefined {
   return { start, end: start + size };
 }
 
-function piecesAt(value: unknown, path: string): Piece[] {
+function piecesAt(value: unknown, path: string): BootPiece[] {
   return listAt(value, path).map((each, i) => {
     return pieceAt(each, `${path}[${i}]`) ?? fail('description', `${path}[${i}]`, 'has no address');
   });

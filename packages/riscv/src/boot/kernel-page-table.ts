@@ -74,3 +74,15 @@ export function createKernelPageTable(kernel: Kernel, root: PhysAddr, when: 'ear
     });
   }
 }
+
+/**
+ * The part of the vmalloc area that a kernel takes which runs inside it, as the patch "riscv: Move kernel mapping to
+ * vmalloc zone" of 2020 had it: registered before anything is handed out, in whole large pages, without a guard page
+ * (`vm_area_add_early`). `undefined` if the kernel runs elsewhere, as it does since v5.13.
+ */
+export function kernelVmArea({ kernelMap, addresses }: Pick<Kernel, 'kernelMap' | 'addresses'>): TextRange | undefined {
+  const { virtAddr, size } = kernelMap;
+  const { vmalloc, pmdSize } = addresses;
+  if (virtAddr < vmalloc.start || virtAddr >= vmalloc.end) return undefined;
+  return { start: virtAddr, end: virtAddr + ((size + pmdSize - 1n) / pmdSize) * pmdSize };
+}

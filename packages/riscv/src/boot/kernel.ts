@@ -10,7 +10,7 @@ import type { Fixmap } from './fixmap.ts';
 import type { KernelMap } from './kernel-map.ts';
 
 /** Machine and kernel image: what there is before the first instruction. */
-export interface Machine {
+export interface BootMachine {
   readonly description: BootDescription;
   readonly options: BuildOptions;
   /** RAM, all zero. */
@@ -20,7 +20,7 @@ export interface Machine {
 }
 
 /** The kernel, from the end of `setup_vm` on. Members that are not read-only are its variables. */
-export interface Kernel extends Machine {
+export interface Kernel extends BootMachine {
   readonly mode: RiscvMode;
   /** Modes that were written to satp to find it. */
   readonly tried: readonly RiscvMode[];

@@ -24,7 +24,7 @@ function copyFdtEntry(kernel: Kernel): void {
 export function setupVmFinal(kernel: Kernel): void {
   const { target, addresses, options, ptOps, names } = kernel;
   const swapperPgDir = kernel.symbolPa('swapper_pg_dir');
-  // Setup swapper PGD for fixmap
+  // The fixmap's tables are shared: both roots have the same slots.
   if (addresses.xlen === 32) copyFdtEntry(kernel);
   createPgdMapping(target, swapperPgDir, {
     va: addresses.fixmap.start,
@@ -32,14 +32,12 @@ export function setupVmFinal(kernel: Kernel): void {
     size: addresses.pgdirSize,
     prot: target.pageTable,
   });
-  // Map the linear mapping
   createLinearMappingPageTable(kernel);
-  // Map the kernel
+  // On RV32 the linear map holds the kernel already.
   if (addresses.xlen === 64) createKernelPageTable(kernel, swapperPgDir, 'final');
   if (options.kasan) kasanSwapperInit(kernel);
-  // Clear fixmap PTE and PMD mappings
+  // No table is reached through a slot any more.
   for (let level = 0; level < names.geometry.levels.length; level++) ptOps.release(level);
-  // Move to swapper page table
   kernel.satp = encodeSatp(kernel.mode, swapperPgDir);
   ptOps.enter('late');
 }

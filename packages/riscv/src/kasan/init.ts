@@ -197,14 +197,14 @@ export function kasanInit(kernel: Kernel): void {
   shallowRange(shadowing, shadowOf(addresses.vmalloc.start), shadowOf(addresses.vmalloc.end));
   shallowRange(shadowing, shadowOf(modules.start), shadowOf(modules.end));
 
-  // Populate the linear mapping
+  // All memory.
   for (const bank of memblock.mappable) {
     const first = kernelMap.va(bank.start);
     const last = kernelMap.va(bank.end);
     if (first >= last) break;
     populateRange(shadowing, shadowOf(first), shadowOf(last));
   }
-  // Populate the kernel
+  // The kernel, from where the modules end.
   populateRange(shadowing, shadowOf(modules.end), shadowOf(modules.start + 0x8000_0000n));
 
   let slot = slotIn(names, 'pte', kernel.symbolPa('kasan_early_shadow_pte'), 0n);

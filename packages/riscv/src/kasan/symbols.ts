@@ -28,7 +28,7 @@ export function withKasanPages(description: BootDescription): BootDescription {
   if (missing.length === 0 || end === undefined) return description;
   const symbols = new Map(description.symbols);
   const first = end + ((PAGE - (end % PAGE)) % PAGE);
-  missing.forEach((name, i) => symbols.set(name, first + BigInt(i) * PAGE));
+  for (const [i, name] of missing.entries()) symbols.set(name, first + BigInt(i) * PAGE);
   symbols.set('_end', first + BigInt(missing.length) * PAGE);
   return { ...description, symbols };
 }

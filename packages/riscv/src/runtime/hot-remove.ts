@@ -2,7 +2,15 @@
  * Taking memory out of the linear map or out of vmemmap. Source: Linux 6.12 arch/riscv/mm/init.c (`remove_pgd_mapping`
  * and its children, `free_pte_table`).
  */
-import { type NameHelpers, type PhysAddr, type Slot, TABLE_NAMES, type TableName, type VirtAddr, virt } from '@pagefold/core';
+import {
+  type NameHelpers,
+  type PhysAddr,
+  type Slot,
+  TABLE_NAMES,
+  type TableName,
+  type VirtAddr,
+  virt,
+} from '@pagefold/core';
 import { slotIn, tableOf } from '../boot/create-mapping.ts';
 import type { KernelTables } from './kernel-tables.ts';
 

@@ -13,9 +13,9 @@ import {
   NotePage,
   type NotePageStyle,
   type Paging,
+  type PhysAddr,
   type RootDescription,
   readWord,
-  type PhysAddr,
   SKIP,
   shapeAt,
   traverse,
@@ -99,7 +99,7 @@ const STYLE: NotePageStyle = { recordsFirst: true, markers: 'all-passed', prints
  * @param kasan is the shadow marked too?
  */
 export function ptdumpMarkers(addresses: KernelAddresses, kernelMap: KernelMap, kasan = false): AddressMarker[] {
-  const { fixmap, vmemmap, vmalloc, pageOffset, shadow, kernelLink } = addresses;
+  const { fixmap, vmemmap, vmalloc, pageOffset, shadow } = addresses;
   const markers: AddressMarker[] = [
     { at: fixmap.start, name: 'Fixmap start' },
     { at: fixmap.end, name: 'Fixmap end' },
@@ -117,7 +117,10 @@ export function ptdumpMarkers(addresses: KernelAddresses, kernelMap: KernelMap, 
   if (addresses.xlen === 64) {
     // The area of modules ends where the kernel begins and reaches 2 GiB down from the kernel's end.
     const end = (kernelMap.virtAddr + kernelMap.size + 4095n) & -4096n;
-    markers.push({ at: end - 0x8000_0000n, name: 'Modules/BPF mapping' }, { at: kernelLink, name: 'Kernel mapping' });
+    markers.push(
+      { at: end - 0x8000_0000n, name: 'Modules/BPF mapping' },
+      { at: kernelMap.virtAddr, name: 'Kernel mapping' },
+    );
   }
   return markers;
 }
@@ -164,9 +167,7 @@ export function ptdump(memory: Memory, description: RootDescription, options: Pt
     tallies: [{ name: 'wx', test: (prot) => (prot & wx) === wx }],
   });
   const note = (cursor: Cursor, level: number, entry: bigint): void => {
-    const pa = pageOf(entry, xlen);
-    // A piece between two markers has no entry of its own.
-    notes.note({ addr: BigInt(cursor.va), level, prot: entry & mask, detail: pa });
+    notes.note({ addr: BigInt(cursor.va), level, prot: entry & mask, detail: pageOf(entry, xlen) });
   };
   const start = options.start === undefined ? range.start : Number(options.start);
   traverse(

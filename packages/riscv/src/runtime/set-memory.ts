@@ -10,14 +10,7 @@ import type { KernelTables } from './kernel-tables.ts';
 import { type SplitLeaf, splitLinearMapping } from './split-linear.ts';
 
 /** What can be asked for. */
-export type SetMemoryCall =
-  | 'ro'
-  | 'rw'
-  | 'rw_nx'
-  | 'x'
-  | 'nx'
-  | 'direct_map_invalid'
-  | 'direct_map_default';
+export type SetMemoryCall = 'ro' | 'rw' | 'rw_nx' | 'x' | 'nx' | 'direct_map_invalid' | 'direct_map_default';
 
 /** Entry bits to set and to clear. */
 export interface PageAttributeMasks {

@@ -83,4 +83,3 @@ export function splitLinearMapping(tables: KernelTables, start: bigint, end: big
   splitName(tables, 'pgd', tables.root, start, BigInt.asUintN(tables.names.geometry.wordBits, end), done);
   return done;
 }
-
