@@ -1,11 +1,13 @@
 /** Vector files: reading them, and telling by their content whose they are. */
 import { readFileSync } from 'node:fs';
+import { groups as arm } from './arm.ts';
+import { groups as arm64 } from './arm64.ts';
 import { groups as generic } from './generic.ts';
 import type { Replayer } from './replay.ts';
 import { groups as riscv } from './riscv.ts';
 
 /** Replayers by kind of file, and by group. */
-const KINDS: Readonly<Record<string, Readonly<Record<string, Replayer>>>> = { generic, riscv };
+const KINDS: Readonly<Record<string, Readonly<Record<string, Replayer>>>> = { generic, riscv, arm64, arm };
 
 /** Keys that describe a file and hold no records. */
 const DESCRIPTION = ['meta', 'format', 'set', 'arch'];
