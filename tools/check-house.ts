@@ -13,6 +13,7 @@ const problems: string[] = [];
 const PURE: Readonly<Record<string, readonly string[]>> = {
   core: [],
   riscv: ['@pagefold/core'],
+  arm64: ['@pagefold/core'],
   conformance: ['@pagefold/core'],
   emit: ['@pagefold/core'],
 };

@@ -4,6 +4,15 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import {
+  arm64Stage1,
+  arm64Stage2,
+  GRANULES,
+  kvmStage2,
+  LINUX_BUILDS,
+  stage1Geometry,
+  stage2Geometry,
+} from '@pagefold/arm64';
+import {
   bitsText,
   createGeometry,
   type Format,
@@ -29,6 +38,29 @@ const pages: readonly Page[] = [
     geometries: [riscvGeometries.sv39, riscvGeometries.sv48, riscvGeometries.sv57],
   },
   { file: 'riscv32', title: 'RISC-V, 32 bits', format: riscv32, geometries: [riscvGeometries.sv32] },
+  ...GRANULES.flatMap((granule): Page[] => [
+    {
+      file: `arm64-${granule.toLowerCase()}`,
+      title: `arm64, ${granule} granule`,
+      format: arm64Stage1[granule],
+      geometries: LINUX_BUILDS.filter((build) => build.granule === granule).map(({ vaBits }) =>
+        stage1Geometry({ granule, inputBits: vaBits, half: 'high', outputBits: vaBits === 52 ? 52 : 48 }),
+      ),
+    },
+    {
+      file: `arm64-${granule.toLowerCase()}-stage2`,
+      title: `arm64, ${granule} granule, stage 2`,
+      format: arm64Stage2[granule],
+      geometries: [40, 48, 52].map((inputBits) =>
+        stage2Geometry({
+          granule,
+          inputBits,
+          start: kvmStage2(granule, inputBits).startLevel,
+          outputBits: inputBits === 52 ? 52 : 48,
+        }),
+      ),
+    },
+  ]),
 ];
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
