@@ -1,5 +1,6 @@
 /** Groups of arm64 vector files. Groups inside an object, such as `tlbi`, are listed as `tlbi.va`. */
-import { groups as arm64Groups } from '../../packages/arm64/test/replay/arm64.ts';
+import { groups as formatGroups } from '../../packages/arm64/test/replay/arm64.ts';
+import { groups as bootGroups } from '../../packages/arm64/test/replay/boot.ts';
 import { listReplayer, type Replayer } from './replay.ts';
 
 type Replay = NonNullable<Parameters<typeof listReplayer>[1]>;
@@ -17,7 +18,7 @@ function nestedReplayer(name: string, replays: Readonly<Record<string, Replay>>)
 
 const nested = new Map<string, Record<string, Replay>>();
 const plain: Record<string, Replayer> = {};
-for (const [name, replay] of Object.entries(arm64Groups)) {
+for (const [name, replay] of Object.entries({ ...formatGroups, ...bootGroups })) {
   const [group = name, key] = name.split('.');
   if (key === undefined) plain[name] = listReplayer(name, replay);
   else nested.set(group, { ...nested.get(group), [key]: replay });

@@ -9,10 +9,15 @@ const AF = 1n << 10n;
 const AP2 = 1n << 7n;
 const S2AP_WRITE = 1n << 7n;
 
-const hardwareOptions = [
-  { name: 'ha', meaning: 'hardware sets the access flag (TCR.HA)', values: [false, true], section: 'TCR_EL1' },
-  { name: 'hd', meaning: 'hardware manages the dirty state (TCR.HD)', values: [false, true], section: 'TCR_EL1' },
-] as const;
+/** A leaf whose access flag is clear where hardware does not set it never gets here: the format calls it malformed. */
+function flagReasons(leaf: FieldValues, features: ReadonlySet<string>): string[] {
+  return leaf.af === 0 && !features.has('ha') ? ['access_flag'] : [];
+}
+
+/** Does hardware manage the dirty state? Only together with the access flag. */
+function managesDirty(features: ReadonlySet<string>): boolean {
+  return features.has('ha') && features.has('hd');
+}
 
 /** Rights of one stage-1 leaf under some control bits. */
 export interface Stage1Rights {
@@ -55,7 +60,6 @@ export function stage1Rights(
 /** The access check of stage 1. */
 export const stage1Access: AccessRules = {
   options: [
-    ...hardwareOptions,
     { name: 'wxn', meaning: 'writable implies execute never (SCTLR.WXN)', values: [false, true], section: 'SCTLR_EL1' },
     { name: 'pan', meaning: 'privileged access never (PSTATE.PAN)', values: [false, true], section: 'FEAT_PAN' },
     {
@@ -66,9 +70,8 @@ export const stage1Access: AccessRules = {
     },
   ],
   check(leaf, { kind, privilege, options }, features): AccessVerdict {
-    const reasons: string[] = [];
-    if (leaf.af === 0 && options.ha !== true) reasons.push('access_flag');
-    const hd = options.ha === true && options.hd === true;
+    const reasons = flagReasons(leaf, features);
+    const hd = managesDirty(features);
     const rights = stage1Rights(leaf, { hd, wxn: options.wxn === true, el2: features.has('el2') });
     const level = privilege === 'user' ? 'el0' : 'el1';
     if (!rights[kind][level]) reasons.push(`no_${kind}`);
@@ -89,11 +92,10 @@ export function stage2Execute(leaf: FieldValues, xnx: boolean): { readonly el1: 
 
 /** The access check of stage 2. */
 export const stage2Access: AccessRules = {
-  options: hardwareOptions,
-  check(leaf, { kind, privilege, options }, features): AccessVerdict {
-    const reasons: string[] = [];
-    if (leaf.af === 0 && options.ha !== true) reasons.push('access_flag');
-    const hd = options.ha === true && options.hd === true;
+  options: [],
+  check(leaf, { kind, privilege }, features): AccessVerdict {
+    const reasons = flagReasons(leaf, features);
+    const hd = managesDirty(features);
     const s2ap = leaf.s2ap ?? 0;
     const writable = (s2ap & 2) !== 0 || (hd && leaf.dbm === 1);
     const execute = stage2Execute(leaf, features.has('xnx'))[privilege === 'user' ? 'el0' : 'el1'];

@@ -21,7 +21,8 @@ export type Arm64FaultType = keyof typeof CODES;
 function typeOf({ stage, reason }: FaultEvent): Arm64FaultType {
   if (stage === 'memory') return 'external_abort';
   if (reason === 'address_size' || reason === 'table_base_size') return 'address_size';
-  if (stage === 'access') return reason === 'access_flag' ? 'access_flag' : 'permission';
+  if (reason === 'access_flag') return 'access_flag';
+  if (stage === 'access') return 'permission';
   return 'translation';
 }
 

@@ -3,7 +3,7 @@
  * Source: Arm Architecture Reference Manual (DDI 0487), "VMSAv8-64 descriptor formats".
  */
 import type { AddressPiece, Field } from '@pagefold/core';
-import { type Granule, PAGE_BITS } from './granule.ts';
+import { type Granule, levelShift, PAGE_BITS } from './granule.ts';
 
 const LEAF = 'Block and page descriptors, stage 1';
 const TABLE = 'Table descriptor format';
@@ -24,18 +24,23 @@ const type: Field = {
   section: 'Descriptor encodings',
 };
 const software: Field = { name: 'sw', bits: [[58, 55]], meaning: 'for software', software: true, section: LEAF };
-const shareability = (section: string): Field => ({
+const shareability = (granule: Granule, section: string): Field => ({
   name: 'sh',
   bits: [[9, 8]],
   meaning: 'shareability',
   values: { 0: 'non', 1: 'reserved', 2: 'outer', 3: 'inner' },
-  when: ['!lpa2'],
+  ...(granule === '64K' ? {} : { when: ['!lpa2'] }),
   section,
 });
 
+/** The lowest address bit: that of pages and tables, or of the smallest blocks. Below, blocks have another field. */
+function lowestBit(granule: Granule, block: boolean): number {
+  return block ? levelShift(granule, 2) : PAGE_BITS[granule];
+}
+
 /** Where the output or next-table address lies: plain, with LPA2, or with 52 bits under 64K pages. */
-export function addressPieces(granule: Granule): readonly AddressPiece[] {
-  const low = PAGE_BITS[granule];
+export function addressPieces(granule: Granule, block = false): readonly AddressPiece[] {
+  const low = lowestBit(granule, block);
   if (granule === '64K') {
     return [
       { entryLo: low, addressLo: low, bits: 48 - low },
@@ -50,8 +55,8 @@ export function addressPieces(granule: Granule): readonly AddressPiece[] {
 }
 
 /** The same as a named field. */
-function addressField(granule: Granule, section: string): Field[] {
-  const low = PAGE_BITS[granule];
+function addressField(granule: Granule, section: string, block = false): Field[] {
+  const low = lowestBit(granule, block);
   const meaning = 'output or next-table address';
   if (granule === '64K') {
     return [
@@ -95,11 +100,11 @@ export function leafFields(granule: Granule, block: boolean): readonly Field[] {
     bit('contiguous', 52, 'one of a contiguous group', LEAF),
     bit('dbm', 51, 'dirty bit modifier: writable, AP[2] says clean', LEAF),
     bit('gp', 50, 'guarded page', LEAF),
-    ...addressField(granule, LEAF),
+    ...addressField(granule, LEAF, block),
     ...(block ? [bit('nT', 16, 'block translation entry (FEAT_BBM)', LEAF)] : []),
     bit('nG', 11, 'not global: tagged with the ASID', LEAF),
     bit('af', 10, 'access flag', LEAF),
-    shareability(LEAF),
+    shareability(granule, LEAF),
     bit('ap2', 7, 'AP[2]: read-only', LEAF),
     bit('ap1', 6, 'AP[1]: accessible at EL0', LEAF),
     bit('ns', 5, 'non-secure', LEAF),
@@ -136,10 +141,10 @@ export function stage2LeafFields(granule: Granule, block: boolean): readonly Fie
     },
     bit('contiguous', 52, 'one of a contiguous group', STAGE2),
     bit('dbm', 51, 'dirty bit modifier', STAGE2),
-    ...addressField(granule, STAGE2),
+    ...addressField(granule, STAGE2, block),
     ...(block ? [bit('nT', 16, 'block translation entry (FEAT_BBM)', STAGE2)] : []),
     bit('af', 10, 'access flag', STAGE2),
-    shareability(STAGE2),
+    shareability(granule, STAGE2),
     {
       name: 's2ap',
       bits: [[7, 6]],

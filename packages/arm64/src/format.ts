@@ -5,7 +5,7 @@
  */
 import type { BitTest, Format, LevelCondition, MalformedRule, Shape, TableEffect } from '@pagefold/core';
 import { stage1Access, stage2Access } from './access.ts';
-import { stage1Common, stage2Common } from './attributes.ts';
+import { stage1Attributes, stage1Common, stage2Common } from './attributes.ts';
 import { arm64Fault } from './faults.ts';
 import {
   addressPieces,
@@ -38,35 +38,40 @@ const EFFECTS: readonly TableEffect[] = [
   { field: 'pxnTable', on: 'pxn', op: 'or', when: ['!hpd', '!el2'] },
 ];
 
+/** The contiguous forms of pages and blocks. A granule's groups of blocks have the same length at every level. */
 function contiguousShapes(
   granule: Granule,
   page: Omit<Shape & { kind: 'leaf' }, 'name'>,
   block: Omit<Shape & { kind: 'leaf' }, 'name'>,
 ): Shape[] {
-  return [0, 1, 2].flatMap((level): Shape[] => {
-    const entries = contiguousEntries(granule, hardwareLevel(level));
-    if (entries === undefined) return [];
-    const base = level === 0 ? page : block;
-    return [
-      {
-        ...base,
-        name: level === 0 ? 'contiguous-page' : 'contiguous-block',
-        match: [...base.match, CONTIGUOUS],
-        levels: [level],
-        run: { entries, address: 'own' },
-        section: 'The Contiguous bit',
-      },
-    ];
-  });
+  const shape = (name: string, base: typeof page, levels: readonly number[]): Shape[] => {
+    const known = levels.filter((level) => contiguousEntries(granule, hardwareLevel(level)) !== undefined);
+    const entries = contiguousEntries(granule, hardwareLevel(known[0] ?? 0)) as number;
+    const match = [...base.match, CONTIGUOUS];
+    const section = 'The Contiguous bit';
+    return [{ ...base, name, match, levels: known, run: { entries, address: 'own' }, section }];
+  };
+  return [...shape('contiguous-page', page, [0]), ...shape('contiguous-block', block, [1, 2])];
 }
 
-/** Judged after "is it valid at all": an address beyond what the machine or its registers can put out. */
+/**
+ * Judged after "is it valid at all": an address beyond what the machine or its registers can put out, then a clear access
+ * flag. Permissions come last.
+ */
 const RULES: readonly MalformedRule[] = [
   {
     reason: 'address_size',
     meaning: 'the address has a bit set at or above the output address size',
     tests: 'address-size',
     section: 'Address size fault',
+  },
+  {
+    reason: 'access_flag',
+    meaning: 'the access flag is clear, and hardware does not set it',
+    tests: [{ mask: 1n << 10n, equals: 0n }],
+    kinds: ['leaf'],
+    when: ['!ha'],
+    section: 'Access flag fault',
   },
 ];
 
@@ -80,7 +85,7 @@ function shapesOf(granule: Granule, stage: 1 | 2): readonly Shape[] {
     kind: 'leaf',
     match: [BLOCK],
     levels: BLOCK_LEVELS[granule],
-    address,
+    address: addressPieces(granule, true),
     fields: fields(true),
     section,
   } as const;
@@ -119,6 +124,8 @@ function formatOf(granule: Granule, stage: 1 | 2): Format {
       ...(granule === '64K'
         ? { pa52: 'FEAT_LPA: 52-bit addresses, bits 51:48 in 15:12' }
         : { lpa2: 'FEAT_LPA2 in use: bits 51:50 of addresses in 9:8' }),
+      ha: 'hardware sets the access flag (TCR.HA): leaves with AF = 0 translate',
+      hd: 'hardware manages the dirty state (TCR.HD): DBM makes a read-only leaf writable',
       ...(stage === 1
         ? { hpd: 'hierarchical permission disables (TCR.HPDn)', el2: 'a regime with one privilege level (EL2, EL3)' }
         : { xnx: 'FEAT_XNX: execute never by exception level', fwb: 'FEAT_S2FWB: stage 2 forces write-back' }),
@@ -159,6 +166,15 @@ export const arm64Stage1: Readonly<Record<Granule, Format>> = {
   '16K': formatOf('16K', 1),
   '64K': formatOf('64K', 1),
 };
+
+/**
+ * A stage-1 format.
+ * @param mair what memory types the indices mean. Not supplied: as Linux has them.
+ */
+export function stage1Format(granule: Granule, mair?: bigint): Format {
+  const format = arm64Stage1[granule];
+  return mair === undefined ? format : { ...format, common: stage1Attributes(mair) };
+}
 
 /** Stage-2 formats by granule. */
 export const arm64Stage2: Readonly<Record<Granule, Format>> = {

@@ -4,48 +4,32 @@
  * "Output address size", TCR_EL1, TCR_EL2, VTCR_EL2.
  */
 import { createPaging, decodeRegister, type RootDescription } from '@pagefold/core';
-import { arm64Stage1, arm64Stage2 } from './format.ts';
+import { type Arm64Cpu, fullCpu } from './cpu.ts';
+import { arm64Stage2, stage1Format } from './format.ts';
 import { stage1Geometry, stage2Geometry, stage2StartFits } from './geometry.ts';
 import { type Granule, PAGE_BITS, startLevel } from './granule.ts';
 import { tcrEl1, tcrEl2, vtcrEl2 } from './registers.ts';
 
-/** What a processor has. */
-export interface Arm64Cpu {
-  /** Implemented physical address bits. */
-  readonly paBits: number;
-  /** FEAT_LPA: 52-bit physical addresses with 64K pages. */
-  readonly lpa: boolean;
-  /** FEAT_LVA: 52-bit virtual addresses with 64K pages. */
-  readonly lva: boolean;
-  /** FEAT_LPA2: 52-bit addresses with 4K and 16K pages. */
-  readonly lpa2: boolean;
-  /** FEAT_TTST: small tables. */
-  readonly ttst: boolean;
-  /** FEAT_HAFDBS: 0 none, 1 access flag, 2 access flag and dirty state. */
-  readonly hafdbs: 0 | 1 | 2;
-  /** FEAT_XNX: execute never by exception level at stage 2. */
-  readonly xnx: boolean;
-  /** HCR_EL2.FWB: stage 2 forces write-back. */
-  readonly fwb: boolean;
+/** What hardware does to descriptors by itself, from TCR or VTCR. */
+export interface HardwareUpdates {
+  /** HA: sets access flags. */
+  readonly ha: boolean;
+  /** HD: manages the dirty state. */
+  readonly hd: boolean;
 }
 
-/** A processor with everything: what is assumed when nobody says. Registers that ask for less get less. */
-export const fullCpu: Arm64Cpu = {
-  paBits: 52,
-  lpa: true,
-  lva: true,
-  lpa2: true,
-  ttst: true,
-  hafdbs: 2,
-  xnx: true,
-  fwb: false,
-};
+/** The features of formats that stand for hardware updates, as far as the processor has them. */
+function updateFeatures({ ha, hd }: HardwareUpdates, { hafdbs }: Arm64Cpu): string[] {
+  return [...(ha && hafdbs >= 1 ? ['ha'] : []), ...(ha && hd && hafdbs >= 2 ? ['hd'] : [])];
+}
 
 /** Values of IPS and PS: output address bits. */
 const SIZES = [32, 36, 40, 42, 44, 48, 52, 56] as const;
 
-const GRANULE0: readonly (Granule | undefined)[] = ['4K', '64K', '16K', undefined];
-const GRANULE1: readonly (Granule | undefined)[] = [undefined, '16K', '4K', '64K'];
+/** Granules by the values of TCR.TG0 (also VTCR.TG0 and TCR_EL2.TG0). */
+export const GRANULE0: readonly (Granule | undefined)[] = ['4K', '64K', '16K', undefined];
+/** Granules by the values of TCR.TG1. */
+export const GRANULE1: readonly (Granule | undefined)[] = [undefined, '16K', '4K', '64K'];
 
 /** The effective output address size: what the register asks for, what the processor has, what the format can say. */
 export function outputBits(sizeField: number, granule: Granule, ds: boolean, cpu: Arm64Cpu): number {
@@ -63,7 +47,7 @@ export function tableBase(ttbr: bigint, rootBytes: number, wide: boolean): bigin
 }
 
 /** One half of a stage-1 regime. */
-export interface Stage1Half {
+export interface Stage1Half extends HardwareUpdates {
   readonly label: string;
   readonly half: 'low' | 'high';
   readonly granule: Granule | undefined;
@@ -78,7 +62,10 @@ export interface Stage1Half {
   readonly disabled: boolean;
   readonly topByteIgnored: boolean;
   readonly hierarchyDisabled: boolean;
+  /** One privilege level only: EL2 without its host extensions. */
   readonly el2: boolean;
+  /** MAIR: what memory types the indices mean. Not supplied: as Linux has them. */
+  readonly mair?: bigint | undefined;
 }
 
 /** The root of one half of a stage-1 regime. */
@@ -97,6 +84,7 @@ export function stage1Root(half: Stage1Half, cpu: Arm64Cpu): RootDescription {
     ...(pa52 ? ['pa52'] : []),
     ...(half.hierarchyDisabled ? ['hpd'] : []),
     ...(half.el2 ? ['el2'] : []),
+    ...updateFeatures(half, cpu),
   ];
   const geometry = stage1Geometry({
     granule,
@@ -106,7 +94,7 @@ export function stage1Root(half: Stage1Half, cpu: Arm64Cpu): RootDescription {
     topByteIgnored: half.topByteIgnored,
     rootAlignBytes: wide ? 64 : 0,
   });
-  const paging = createPaging(arm64Stage1[granule], geometry, { features });
+  const paging = createPaging(stage1Format(granule, half.mair), geometry, { features });
   const address = half.root ?? tableBase(half.ttbr, paging.geometry.root.tableBytes, wide);
   const fault = !legal
     ? 'input_size_register'
@@ -118,79 +106,70 @@ export function stage1Root(half: Stage1Half, cpu: Arm64Cpu): RootDescription {
   return { paging, address, label: half.label, ...(fault === undefined ? {} : { fault }) };
 }
 
+/** The parts of one half of the EL1&0 regime (or of EL2 with its host extensions), as TCR says them. */
+export function el1Half(tcr: bigint, half: 'low' | 'high', ttbr: bigint, mair?: bigint): Stage1Half {
+  const field = decodeRegister(tcrEl1, tcr);
+  const value = (name: string): number => Number(field[name]);
+  const n = half === 'low' ? 0 : 1;
+  return {
+    label: `TTBR${n}_EL1`,
+    half,
+    granule: n === 0 ? GRANULE0[value('tg0')] : GRANULE1[value('tg1')],
+    tsz: value(`t${n}sz`),
+    ttbr,
+    ds: value('ds') === 1,
+    size: value('ips'),
+    disabled: value(`epd${n}`) === 1,
+    topByteIgnored: value(`tbi${n}`) === 1,
+    hierarchyDisabled: value(`hpd${n}`) === 1,
+    el2: false,
+    ha: value('ha') === 1,
+    hd: value('hd') === 1,
+    mair,
+  };
+}
+
+/** The parts of the EL2 regime without host extensions, as TCR_EL2 says them. */
+export function el2Half(tcr: bigint, ttbr: bigint, mair?: bigint): Stage1Half {
+  const field = decodeRegister(tcrEl2, tcr);
+  const value = (name: string): number => Number(field[name]);
+  return {
+    label: 'TTBR0_EL2',
+    half: 'low',
+    granule: GRANULE0[value('tg0')],
+    tsz: value('t0sz'),
+    ttbr,
+    ds: value('ds') === 1,
+    size: value('ps'),
+    disabled: false,
+    topByteIgnored: value('tbi') === 1,
+    hierarchyDisabled: value('hpd') === 1,
+    el2: true,
+    ha: value('ha') === 1,
+    hd: value('hd') === 1,
+    mair,
+  };
+}
+
 /** Registers of the EL1&0 regime. */
 export interface El1Registers {
   readonly tcr: bigint;
   readonly ttbr0?: bigint | undefined;
   readonly ttbr1?: bigint | undefined;
+  readonly mair?: bigint | undefined;
 }
 
 /** The roots of the EL1&0 regime: the halves whose base register is given. */
-export function el1Roots({ tcr, ttbr0, ttbr1 }: El1Registers, cpu: Arm64Cpu = fullCpu): RootDescription[] {
-  const field = decodeRegister(tcrEl1, tcr);
-  const value = (name: string): number => Number(field[name]);
-  const flag = (name: string): boolean => value(name) === 1;
-  const roots: RootDescription[] = [];
-  const common = { ds: flag('ds'), size: value('ips'), el2: false };
-  if (ttbr0 !== undefined) {
-    roots.push(
-      stage1Root(
-        {
-          ...common,
-          label: 'TTBR0_EL1',
-          half: 'low',
-          granule: GRANULE0[value('tg0')],
-          tsz: value('t0sz'),
-          ttbr: ttbr0,
-          disabled: flag('epd0'),
-          topByteIgnored: flag('tbi0'),
-          hierarchyDisabled: flag('hpd0'),
-        },
-        cpu,
-      ),
-    );
-  }
-  if (ttbr1 !== undefined) {
-    roots.push(
-      stage1Root(
-        {
-          ...common,
-          label: 'TTBR1_EL1',
-          half: 'high',
-          granule: GRANULE1[value('tg1')],
-          tsz: value('t1sz'),
-          ttbr: ttbr1,
-          disabled: flag('epd1'),
-          topByteIgnored: flag('tbi1'),
-          hierarchyDisabled: flag('hpd1'),
-        },
-        cpu,
-      ),
-    );
-  }
-  return roots;
+export function el1Roots({ tcr, ttbr0, ttbr1, mair }: El1Registers, cpu: Arm64Cpu = fullCpu): RootDescription[] {
+  return [
+    ...(ttbr0 === undefined ? [] : [stage1Root(el1Half(tcr, 'low', ttbr0, mair), cpu)]),
+    ...(ttbr1 === undefined ? [] : [stage1Root(el1Half(tcr, 'high', ttbr1, mair), cpu)]),
+  ];
 }
 
 /** The root of the EL2 regime (HCR_EL2.E2H = 0). */
-export function el2Root(tcr: bigint, ttbr0: bigint, cpu: Arm64Cpu = fullCpu): RootDescription {
-  const field = decodeRegister(tcrEl2, tcr);
-  const value = (name: string): number => Number(field[name]);
-  return stage1Root(
-    {
-      label: 'TTBR0_EL2',
-      half: 'low',
-      granule: GRANULE0[value('tg0')],
-      tsz: value('t0sz'),
-      ttbr: ttbr0,
-      ds: value('ds') === 1,
-      size: value('ps'),
-      disabled: false,
-      topByteIgnored: value('tbi') === 1,
-      hierarchyDisabled: value('hpd') === 1,
-      el2: true,
-    },
-    cpu,
-  );
+export function el2Root(tcr: bigint, ttbr0: bigint, cpu: Arm64Cpu = fullCpu, mair?: bigint): RootDescription {
+  return stage1Root(el2Half(tcr, ttbr0, mair), cpu);
 }
 
 /** Start levels by SL0 (and SL2), per granule. */
@@ -208,7 +187,7 @@ function startNeedsBits(granule: Granule, start: number): number {
 }
 
 /** A stage-2 root, from fields or from registers. */
-export interface Stage2Parts {
+export interface Stage2Parts extends HardwareUpdates {
   readonly granule: Granule | undefined;
   readonly t0sz: number;
   readonly start: number | undefined;
@@ -243,6 +222,7 @@ export function stage2Root(parts: Stage2Parts, cpu: Arm64Cpu = fullCpu): RootDes
     ...(pa52 ? ['pa52'] : []),
     ...(cpu.xnx ? ['xnx'] : []),
     ...(cpu.fwb ? ['fwb'] : []),
+    ...updateFeatures(parts, cpu),
   ];
   const paging = createPaging(arm64Stage2[granule], geometry, { features });
   const wide = ds || (pa52 && (SIZES[parts.size] ?? 0) >= 52);
@@ -251,21 +231,25 @@ export function stage2Root(parts: Stage2Parts, cpu: Arm64Cpu = fullCpu): RootDes
   return { paging, address, label: parts.label ?? 'VTTBR_EL2', ...(fault === undefined ? {} : { fault }) };
 }
 
-/** The root of stage 2, from its registers. */
-export function stage2RootOf(vtcr: bigint, vttbr: bigint, cpu: Arm64Cpu = fullCpu): RootDescription {
+/** The parts of stage 2, as its registers say them. */
+export function stage2PartsOf(vtcr: bigint, vttbr: bigint, cpu: Arm64Cpu = fullCpu): Stage2Parts {
   const field = decodeRegister(vtcrEl2, vtcr);
   const value = (name: string): number => Number(field[name]);
   const granule = GRANULE0[value('tg0')];
   const ds = value('ds') === 1;
-  return stage2Root(
-    {
-      granule,
-      t0sz: value('t0sz'),
-      start: granule === undefined ? undefined : stage2StartLevel(granule, value('sl0'), value('sl2'), ds && cpu.lpa2),
-      ds,
-      size: value('ps'),
-      vttbr,
-    },
-    cpu,
-  );
+  return {
+    granule,
+    t0sz: value('t0sz'),
+    start: granule === undefined ? undefined : stage2StartLevel(granule, value('sl0'), value('sl2'), ds && cpu.lpa2),
+    ds,
+    size: value('ps'),
+    ha: value('ha') === 1,
+    hd: value('hd') === 1,
+    vttbr,
+  };
+}
+
+/** The root of stage 2, from its registers. */
+export function stage2RootOf(vtcr: bigint, vttbr: bigint, cpu: Arm64Cpu = fullCpu): RootDescription {
+  return stage2Root(stage2PartsOf(vtcr, vttbr, cpu), cpu);
 }

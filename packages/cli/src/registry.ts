@@ -3,10 +3,11 @@ import { arm } from '@pagefold/arm';
 import { arm64 } from '@pagefold/arm64';
 import type { Architecture } from '@pagefold/core';
 import { riscv } from '@pagefold/riscv';
+import { x86 } from '@pagefold/x86-64';
 import { UsageError } from './errors.ts';
 
 /** All of them, in the order of help texts. */
-export const architectures: readonly Architecture[] = [riscv, arm64, arm];
+export const architectures: readonly Architecture[] = [riscv, arm64, arm, x86];
 
 /**
  * An architecture by its name or an alias.

@@ -1,0 +1,1 @@
+export * from './idmap-page.ts';
