@@ -4,7 +4,7 @@
  */
 import { type PhysAddr, phys, type VirtAddr } from './address.ts';
 import type { TableAllocator, TableRequest } from './allocator.ts';
-import { ArgumentError } from './errors.ts';
+import { ArgumentError, AttributeError } from './errors.ts';
 import type { AddressSpace } from './space.ts';
 import { vaOf } from './space.ts';
 
@@ -144,7 +144,11 @@ export function allocateAll(
       }
       taken.add(Number(address));
       records.push({ ...request, address });
-      paging.encodeTable(level + 1, address);
+      paging.checkAddress(address, BigInt(alignBytes));
+      const pointer = paging.codec(level + 1).table;
+      if (pointer === undefined || !paging.canHold(pointer, Number(address))) {
+        throw new AttributeError('physical-address', 'a table pointer cannot hold that address', { address, level });
+      }
       for (let at = Number(address); at < Number(address) + tableBytes; ) {
         const window = space.memory.writable(at);
         at = window.base + window.words.length * 4;

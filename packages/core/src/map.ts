@@ -4,6 +4,7 @@
 import { hex, type PhysAddr, sizeText, type VirtAddr } from './address.ts';
 import type { TableAllocator } from './allocator.ts';
 import { allocateAll, type Change, ChangeLog, type TableNeed, type TableRecord, zeroTable } from './change.ts';
+import { type Halves, halves } from './compiled.ts';
 import { ArgumentError, MalformedEntryError, OutOfTablesError, OverlapError } from './errors.ts';
 import { fillLeaves } from './fill.ts';
 import { type LeafRow, planLeaves } from './leaf-plan.ts';
@@ -250,14 +251,20 @@ export function planMap(space: AddressSpace, request: MapRequest): MapPlan {
   };
 }
 
-/** Halves of the table pointers that a stretch gets, by the level that holds them. */
-function tableHalves(stretch: Stretch, request: MapRequest): (level: number) => bigint {
+/** Bits of the table pointers that a stretch gets, by the level that holds them; each level is asked for once. */
+function tablePointers(stretch: Stretch, request: MapRequest): (level: number) => Halves {
   const { paging } = stretch.root;
   const given = request.tableAttributes;
+  const known = new Map<number, Halves>();
   return (level) => {
-    const compiled = paging.codec(level).table;
-    if (compiled === undefined) throw new ArgumentError('table-level', 'no table pointers at that level', { level });
-    return paging.tableBits(compiled, typeof given === 'function' ? given(level) : given);
+    let found = known.get(level);
+    if (found === undefined) {
+      const compiled = paging.codec(level).table;
+      if (compiled === undefined) throw new ArgumentError('table-level', 'no table pointers at that level', { level });
+      found = halves(paging.tableBits(compiled, typeof given === 'function' ? given(level) : given));
+      known.set(level, found);
+    }
+    return found;
   };
 }
 
@@ -266,7 +273,7 @@ function writeRow(
   { stretch, bits }: Part,
   row: LeafRow<SizeOfLeaf>,
   frames: { next: number; readonly records: readonly TableRecord[] },
-  pointer: (level: number) => bigint,
+  pointer: (level: number) => Halves,
   log: ChangeLog,
 ): void {
   const { compiled, level } = row.size;
@@ -291,10 +298,8 @@ function writeRow(
         const at = Number(record.address);
         zeroTable(space, at, record.bytes);
         const table = cursor.codec.table as CompiledShape;
-        const base = pointer(cursor.level);
-        const lo = Number(base & 0xffff_ffffn) | table.address.encodeLo(at);
-        const hi = Number(base >> 32n) | table.address.encodeHi(at);
-        cursor.store(lo, hi);
+        const { lo, hi } = pointer(cursor.level);
+        cursor.store(lo | table.address.encodeLo(at), hi | table.address.encodeHi(at));
         return AGAIN;
       },
     },
@@ -313,7 +318,7 @@ function writeRow(
 export function map(space: AddressSpace, request: MapRequest): Change {
   const parts = planParts(space, request);
   const pointers = parts.map(({ stretch, needs }) => {
-    const pointer = tableHalves(stretch, request);
+    const pointer = tablePointers(stretch, request);
     for (const level of new Set(needs.map((need) => need.level + 1))) pointer(level);
     return pointer;
   });
@@ -343,7 +348,7 @@ export function map(space: AddressSpace, request: MapRequest): Change {
       const below = part.stretch.root.paging.codec(level).level;
       log.note(Number(va), Number(va) + above.entrySpan, 'changed', level, below.entrySpan, true);
     }
-    for (const row of part.rows) writeRow(space, part, row, frames, pointers[i] as (level: number) => bigint, log);
+    for (const row of part.rows) writeRow(space, part, row, frames, pointers[i] as (level: number) => Halves, log);
   });
   return log.finish();
 }
