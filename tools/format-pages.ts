@@ -4,6 +4,14 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import {
+  armLpae,
+  armShort,
+  armStage2,
+  stage2Geometry as armStage2Geometry,
+  lpaeGeometry,
+  shortGeometry,
+} from '@pagefold/arm';
+import {
   arm64Stage1,
   arm64Stage2,
   GRANULES,
@@ -61,6 +69,9 @@ const pages: readonly Page[] = [
       ),
     },
   ]),
+  { file: 'arm-short', title: '32-bit Arm, short descriptors', format: armShort, geometries: [shortGeometry()] },
+  { file: 'arm-lpae', title: '32-bit Arm, long descriptors', format: armLpae, geometries: [lpaeGeometry()] },
+  { file: 'arm-stage2', title: '32-bit Arm, stage 2', format: armStage2, geometries: [armStage2Geometry] },
 ];
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

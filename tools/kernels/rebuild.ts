@@ -135,7 +135,9 @@ export async function rebuild(directory: string): Promise<Rebuilt[]> {
   const file = existsSync(`${directory}/tables.elf.gz`) ? 'tables.elf.gz' : 'tables.elf';
   const image = await openImage([`${directory}/${file}`]);
   try {
-    return walkedRoots(capture).flatMap((label) => compareRoot(result, arch, capture, description, image.memory, label));
+    return walkedRoots(capture).flatMap((label) =>
+      compareRoot(result, arch, capture, description, image.memory, label),
+    );
   } finally {
     image.close();
   }

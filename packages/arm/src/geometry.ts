@@ -7,8 +7,9 @@ import type { GeometryDescription } from '@pagefold/core';
 
 /**
  * Short descriptors under a root that covers `2 ** bits` bytes: 32 for TTBR1 or TTBCR.N = 0, 32 - N for TTBR0.
+ * @param supersections does the processor have them? Only they hold addresses above 4 GiB. Not supplied: yes.
  */
-export function shortGeometry(bits = 32): GeometryDescription {
+export function shortGeometry(bits = 32, supersections = true): GeometryDescription {
   return {
     name: bits === 32 ? 'short' : `short-${bits}`,
     title: 'short descriptors',
@@ -17,7 +18,7 @@ export function shortGeometry(bits = 32): GeometryDescription {
       { shift: 20, indexBits: bits - 20, hardware: 1, name: 'L1', leafName: 'section' },
     ],
     vaBits: bits,
-    paBits: 40,
+    paBits: supersections ? 40 : 32,
     wordBits: 32,
     upper: 'zero',
     folding: {
@@ -50,5 +51,6 @@ export function lpaeGeometry(bits = 32, upper: 'zero' | 'one' = 'zero'): Geometr
     paBits: 40,
     wordBits: 32,
     upper,
+    ...(bits === 25 ? { features: ['tiny-root'] } : {}),
   };
 }

@@ -5,7 +5,7 @@
  */
 import type { AddressPiece, BitTest, Field, Format, Shape, TableEffect } from '@pagefold/core';
 import { longFault } from './faults.ts';
-import { lpaeAccess, lpaeCommon } from './lpae-access.ts';
+import { lpaeAccess, lpaeCommon, lpaeCommonFor } from './lpae-access.ts';
 
 const SECTION = 'B3.6.2 descriptor formats';
 const bit = (name: string, at: number, meaning: string): Field => ({
@@ -87,6 +87,7 @@ export const armLpae: Format = {
   name: 'arm-lpae',
   title: '32-bit Arm long descriptors (LPAE)',
   entryBytes: 8,
+  features: { 'tiny-root': 'the root has only as many entries as a contiguous group (TxSZ = 7)' },
   shapes: [
     {
       name: 'invalid',
@@ -111,7 +112,15 @@ export const armLpae: Format = {
       effects: EFFECTS,
       section: SECTION,
     },
-    { ...block, name: 'contiguous-block', match: [VALID_BLOCK, CONTIGUOUS], levels: [1], run },
+    {
+      ...block,
+      name: 'contiguous-block',
+      match: [VALID_BLOCK, CONTIGUOUS],
+      levels: [1],
+      // The hint says nothing where the group would be the whole root.
+      when: ['!tiny-root'],
+      run,
+    },
     block,
   ],
   unmatched: 'reserved_descriptor',
@@ -121,3 +130,8 @@ export const armLpae: Format = {
   access: lpaeAccess,
   fault: longFault,
 };
+
+/** Long descriptors whose memory types are read through this MAIR1:MAIR0. */
+export function lpaeFormatWith(mair: bigint): Format {
+  return { ...armLpae, common: lpaeCommonFor(mair) };
+}

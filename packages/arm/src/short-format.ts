@@ -6,8 +6,9 @@
  */
 import type { AddressPiece, BitTest, Field, Format, Shape, TableEffect } from '@pagefold/core';
 import { shortFault } from './faults.ts';
+import type { RemapRegisters } from './memory-types.ts';
 import { shortAccess } from './short-access.ts';
-import { shortCommon } from './short-attributes.ts';
+import { shortCommon, shortCommonFor } from './short-attributes.ts';
 
 const L1 = 'B3.5.1 first-level descriptors';
 const L2 = 'B3.5.1 second-level descriptors';
@@ -229,3 +230,8 @@ export const armShort: Format = {
   access: shortAccess,
   fault: shortFault,
 };
+
+/** Short descriptors whose memory types are read through these registers. */
+export function shortFormatWith(remap: RemapRegisters): Format {
+  return { ...armShort, common: shortCommonFor(remap) };
+}

@@ -9,9 +9,9 @@ import {
   type Kernel,
   LINUX_BITS,
   linuxProtections,
+  type ProtectionName,
   paBitsOf,
   pgprotTagged,
-  type ProtectionName,
   symbolPa,
 } from '../src/index.ts';
 

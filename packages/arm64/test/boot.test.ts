@@ -6,14 +6,13 @@ import {
   mappedRanges,
   phys,
   type RootDescription,
+  rangesOverlap,
   reachableTables,
   readWord,
-  rangesOverlap,
   translate,
 } from '@pagefold/core';
 import { describe, expect, it } from 'vitest';
 import { arm64Boot, bootKernel, LINUX_BUILDS, type LinuxBuild, linuxTtbr, vaBitsMin } from '../src/index.ts';
-import { PlainMap, plainMachine } from './boot-reference.ts';
 import {
   CAPTURED,
   capturedFacts,
@@ -25,6 +24,7 @@ import {
   machineWith,
   runningMachine,
 } from './boot-machine.ts';
+import { PlainMap, plainMachine } from './boot-reference.ts';
 
 const ALL = { start: 0n, end: 1n << 64n };
 
@@ -172,9 +172,7 @@ function compare(change: MachineChange): void {
     expect(rangesOverlap(image, at)).toBe(symbol !== undefined);
   }
   const swapper = result.roots[0];
-  expect(result.registers.TTBR1_EL1).toBe(
-    linuxTtbr({ root: swapper?.address ?? 0n }, plainMachine(kernel).paBits),
-  );
+  expect(result.registers.TTBR1_EL1).toBe(linuxTtbr({ root: swapper?.address ?? 0n }, plainMachine(kernel).paBits));
   // The registers lead to the same addresses as the roots.
   const facts = result.capture;
   expect((facts.regime as { ds_lpa2: boolean }).ds_lpa2).toBe(kernel.decision.lpa2);

@@ -7,6 +7,7 @@ import { join } from './compiled.ts';
 import { featuresHold } from './condition.ts';
 import { AttributeError, FormatError } from './errors.ts';
 import type { Field, FieldValues, Format } from './format.ts';
+import { checkFormat } from './format-check.ts';
 import { type CompleteFormat, completeFormat } from './format-defaults.ts';
 import { createGeometry, type Geometry, type GeometryDescription } from './geometry.ts';
 import { type CompiledShape, KIND_NAMES, type Kind, LEAF, LevelCodec, MALFORMED, TABLE } from './level-codec.ts';
@@ -86,6 +87,7 @@ export class Paging {
   readonly leafChoices: readonly LeafChoice[];
 
   constructor(format: Format, geometry: GeometryDescription, options: PagingOptions = {}) {
+    checkFormat(format);
     this.format = completeFormat(format);
     this.geometry = createGeometry(geometry, format.entryBytes);
     this.features = new Set([...this.geometry.features, ...(options.features ?? [])]);

@@ -157,6 +157,34 @@ describe('mappedRanges', () => {
     expect(leaves(made.space, { start: 0x30_0000n, end: 0x40_0000n })).toMatchObject([{ pa: 0x9_0030_0000n }]);
   });
 
+  it('take leaves that all map one page as one range, however many tables share it', () => {
+    const made = bed(MINI);
+    const frame = (level: number): bigint => {
+      return made.frames.allocate({ level, va: 0n as never, bytes: 64, alignBytes: 64 });
+    };
+    const [upper, lower] = [frame(1), frame(0)];
+    for (let i = 0n; i < 8n; i++) {
+      writeWord(made.memory, phys(lower + 8n * i), mini.encodeLeaf(0, 0x5000n, { a: 1, w: 1 }));
+      writeWord(made.memory, phys(upper + 8n * i), mini.encodeTable(1, lower));
+    }
+    writeWord(made.memory, phys(made.root), mini.encodeTable(2, upper));
+    writeWord(made.memory, phys(made.root + 8n), mini.encodeTable(2, upper));
+    expect(mappedRanges(made.space, EVERYTHING)).toMatchObject([
+      { start: 0n, end: 0x8_0000n, pa: 0x5000n, repeats: true, entries: 128, leafBytes: 0x1000n },
+    ]);
+    const part = { start: 0x7000n, end: 0x4_9000n };
+    expect(mappedRanges(made.space, part, { boundaries: [0x9000n] })).toMatchObject([
+      { start: 0x7000n, end: 0x9000n, repeats: true, entries: 2 },
+      { start: 0x9000n, end: 0x4_9000n, repeats: true, entries: 64 },
+    ]);
+    expect(leaves(made.space, EVERYTHING)).toHaveLength(128);
+    writeWord(made.memory, phys(made.root + 8n), mini.encodeTable(2, upper, { tu: 1, nowrite: 1 }));
+    expect(mappedRanges(made.space, EVERYTHING).map(({ start, fields }) => [start, fields.w])).toEqual([
+      [0n, 1],
+      [0x4_0000n, 0],
+    ]);
+  });
+
   it('tell of malformed entries and missing tables, in order', () => {
     const made = bed(MINI);
     map(made.space, { va: 0n, pa: 0n, bytes: 0x4_0000n, attributes: LOOK });

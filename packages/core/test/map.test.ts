@@ -12,11 +12,11 @@ import {
 } from '../src/errors.ts';
 import { planLeaves } from '../src/leaf-plan.ts';
 import { leaves, mappedRanges } from '../src/leaves.ts';
-import { eachTable } from '../src/table-links.ts';
 import { type MapRequest, map, planMap } from '../src/map.ts';
 import { readWord, writeWord } from '../src/memory.ts';
 import { createPaging } from '../src/paging.ts';
 import { createSpace } from '../src/space.ts';
+import { eachTable } from '../src/table-links.ts';
 import { translate } from '../src/walk.ts';
 import { mini, SUBJECTS, type Subject } from './formats.ts';
 import { armShortFormat, armShortGeometry } from './formats-arm.ts';
@@ -538,6 +538,13 @@ describe('map refuses, and then has changed nothing', () => {
     expect(error).toBeInstanceOf(ReadOnlyMemoryError);
     expect(refuse(own, { va: 0x4000n, pa: 0x4000n, bytes: 0x4000n + 0x1000n })).toBeInstanceOf(OverlapError);
     expect(refuse(own, { va: 0x9000n, pa: 0x9000n })).toBeInstanceOf(ReadOnlyMemoryError);
+    // The entry that points to an empty table, where a leaf is to go.
+    const empty = bed(MINI, 8);
+    map(empty.space, ask(empty, { va: 0x4_0000n }));
+    const lower = [...empty.frames.live.keys()].at(-1) as bigint;
+    writeWord(empty.memory, phys(lower), 0n);
+    empty.memory.protect(empty.root + 8n, 8);
+    expect(refuse(empty, { bytes: 0x8_0000n })).toBeInstanceOf(ReadOnlyMemoryError);
     const lost = bed(MINI, 64);
     writeWord(lost.memory, phys(lost.root), mini.encodeTable(2, 0x40n));
     expect(refuse(lost, {})).toBeInstanceOf(MemoryError);

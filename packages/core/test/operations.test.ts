@@ -11,7 +11,7 @@ describe('random operations beside a flat model', () => {
         fc.property(seeds, fc.constantFrom(64, 0x1_0000), (seed, windowBytes) => {
           expect(story(subject, seed, 24, windowBytes)).toEqual([]);
         }),
-        { numRuns: 8 },
+        { numRuns: 4 },
       );
     });
   }

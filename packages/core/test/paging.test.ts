@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rangesMask } from '../src/bits.ts';
 import { AttributeError, FormatError } from '../src/errors.ts';
+import type { Format, Shape } from '../src/format.ts';
 import { completeFormat } from '../src/format-defaults.ts';
 import type { CompiledShape } from '../src/level-codec.ts';
 import { addressBits, createPaging, numericFieldsOf, type Paging } from '../src/paging.ts';
@@ -238,5 +239,69 @@ describe('createPaging', () => {
     expect(bare.access.check({}, request, new Set())).toEqual({ reasons: [] });
     const event = { reason: 'x', stage: 'entry', level: 0, access: 'read' } as const;
     expect(bare.fault(event as never)).toEqual({ type: 'x' });
+  });
+});
+
+describe('formats that contradict themselves', () => {
+  const change = (name: string, more: object): Format => ({
+    ...miniFormat,
+    shapes: miniFormat.shapes.map((shape) => (shape.name === name ? ({ ...shape, ...more } as Shape) : shape)),
+  });
+  const field = (bits: readonly (readonly [number, number])[], when?: readonly string[]): object => ({
+    fields: [{ name: 'x', bits, meaning: '', ...(when === undefined ? {} : { when }) }],
+  });
+  const rule = (more: object): Format => {
+    return { ...miniFormat, rules: [{ reason: 'r', meaning: '', tests: [], ...more }] } as Format;
+  };
+
+  it.each<[string, Format, string, Record<string, string>]>([
+    ['a feature that is not declared', change('page', { when: ['fast'] }), 'unknown-feature', { feature: 'fast' }],
+    ['a feature off that is not declared', change('page', { when: ['!fast'] }), 'unknown-feature', {}],
+    ['a level under such a feature', change('page', { levels: [{ level: 0, when: ['fast'] }] }), 'unknown-feature', {}],
+    ['a field under one', change('page', field([[3, 3]], ['fast'])), 'unknown-feature', {}],
+    ['a rule under one', rule({ when: ['fast'] }), 'unknown-feature', {}],
+    ['a field beyond the entry', change('page', field([[64, 60]])), 'entry-bits', { hi: '0x40', lo: '0x3c' }],
+    ['a field upside down', change('page', field([[3, 5]])), 'entry-bits', {}],
+    [
+      'an address beyond the entry',
+      change('page', { address: [{ entryLo: 60, addressLo: 12, bits: 5 }] }),
+      'entry-bits',
+      { hi: '0x40' },
+    ],
+    [
+      'tests that no word can pass',
+      change('page', {
+        match: [
+          { mask: 1n, equals: 1n },
+          { mask: 3n, equals: 2n },
+        ],
+      }),
+      'match-impossible',
+      {},
+    ],
+    [
+      'an effect of a field that is not there',
+      change('table', { effects: [{ field: 'tw', on: 'w', op: 'and' }] }),
+      'effect-field',
+      { field: 'tw' },
+    ],
+    ['a rule for a shape that is not there', rule({ shapes: ['papyrus'] }), 'unknown-shape', { shape: 'papyrus' }],
+    ['tables at level 0', change('table', { levels: undefined }), 'table-at-level-0', {}],
+  ])('are refused: %s', (_, format, name, values) => {
+    const error = thrownBy(() => createPaging(format, miniGeometry(3)));
+    expect(error).toBeInstanceOf(FormatError);
+    expect(error).toMatchObject({ rule: name, values });
+    expect(error.message).toContain('mini: ');
+  });
+
+  it('may have table words at level 0 if those are malformed throughout', () => {
+    const anywhere = change('table', { levels: undefined });
+    const rules = [{ reason: 'pointer_at_last_level', meaning: '', tests: [], kinds: ['table'], levels: [0] }] as const;
+    const paging = createPaging({ ...anywhere, rules }, miniGeometry(3));
+    expect(paging.decode(0, 0x13n)).toMatchObject({ kind: 'malformed', reasons: ['pointer_at_last_level'] });
+    const sometimes = [{ ...rules[0], when: ['flat'] }];
+    expect(thrownBy(() => createPaging({ ...anywhere, rules: sometimes }, miniGeometry(3))).rule).toBe(
+      'table-at-level-0',
+    );
   });
 });

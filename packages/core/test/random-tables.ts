@@ -56,7 +56,7 @@ export function someEntry(
   let entry = 0n;
   const below = level > 0 ? (tables[level - 1] as readonly bigint[]) : [];
   const compiled = codec.leaves[random(codec.leaves.length)];
-  if (below.length > 0 && (pick < 6 || compiled === undefined)) {
+  if (below.length > 0 && (pick < 7 || compiled === undefined)) {
     entry = paging.encodeTable(level, below[random(below.length)] as bigint);
   } else if (compiled !== undefined) {
     const look = looks[random(3)] ?? {};
@@ -83,12 +83,14 @@ export function randomBed(subject: Subject, seed: number, windowBytes: number): 
     const entries = levels[level]?.entries ?? 0;
     for (const table of ofLevel) {
       if (table >= BASE + 0x80_0000n) continue;
-      // Large tables are mostly empty: their ends, and some entries in between.
+      // Large tables are mostly empty: their ends, and some entries in between. Small ones may say the same throughout.
       const spots = entries <= 16 ? entries : 24;
+      const all = entries <= 16 && random(3) === 0 ? someEntry(subject, level, tables, random) : undefined;
       for (let i = 0; i < spots; i++) {
         const index = entries <= 16 ? i : i < 8 ? i : i < 16 ? entries - 1 - (i - 8) : random(entries);
         const at = table + BigInt(index * subject.format.entryBytes);
-        writeWord(made.memory, phys(at), someEntry(subject, level, tables, random), subject.format.entryBytes);
+        const entry = all ?? someEntry(subject, level, tables, random);
+        writeWord(made.memory, phys(at), entry, subject.format.entryBytes);
       }
     }
   });

@@ -5,6 +5,7 @@ import { ArgumentError } from '../src/errors.ts';
 import { readWord, writeWord } from '../src/memory.ts';
 import { createPaging } from '../src/paging.ts';
 import { createSpace } from '../src/space.ts';
+import { Translator } from '../src/translator.ts';
 import { translate, walk } from '../src/walk.ts';
 import { mini, miniFormat, miniGeometry, SUBJECTS } from './formats.ts';
 import { bed, refDecode, refWalk, SmallMemory, thrownBy } from './model.ts';
@@ -19,11 +20,13 @@ describe('walk and translate against the description', () => {
         fc.property(seeds, fc.constantFrom(32, 64, 0x1_0000), (seed, windowBytes) => {
           const made = randomBed(subject, seed, windowBytes);
           const random = numbers(seed + 1);
+          const quick = new Translator(made.space);
           for (let i = 0; i < 40; i++) {
             const va = someAddress(subject, random);
             const expected = refWalk(subject, made.memory, made.root, va);
             const seen = walk(made.space, va);
             expect(translate(made.space, va)).toEqual(seen.outcome);
+            expect(quick.translate(va)).toBe(expected.kind === 'mapped' ? expected.pa : undefined);
             const got = seen.outcome;
             const last = seen.steps.at(-1);
             if (expected.kind === 'outside') {

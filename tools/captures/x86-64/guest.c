@@ -112,6 +112,10 @@ int main(void)
 	if (key > 0 && keyed != MAP_FAILED)
 		printf("KEY %ld %ld\n", key, syscall(SYS_pkey_mprotect, keyed, 4 * PAGE, rw, key));
 
+	/* Leaf 0x80000008 of CPUID: bits 7:0 are the physical-address width. */
+	unsigned int eax = 0x80000008, ebx, ecx = 0, edx;
+	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+	printf("MAXPHYADDR %u\n", eax & 255);
 	print("SYMBOL", "/proc/kallsyms", symbols);
 	print("MAPS", "/proc/self/maps", NULL);
 	print("KERNEL", "/proc/version", NULL);

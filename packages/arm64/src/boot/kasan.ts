@@ -7,9 +7,9 @@ import { latePhase, type PhysAddr, phys, readWord, StaticTables, type TableAlloc
 import { tableMask } from '../entry-bits.ts';
 import { linuxAddressBits } from '../linux-addresses.ts';
 import { pteWrprotect } from '../linux-transitions.ts';
+import { copyRoot } from './early-map.ts';
 import { BootError } from './errors.ts';
 import { swapperTree } from './fixmap.ts';
-import { copyRoot } from './early-map.ts';
 import { type Kernel, linearVa, symbolPa, symbolVa, tablesPa } from './kernel.ts';
 import { clearTable, newTable, type PageTree, slotAt, tableBelow, tableWord } from './page-tree.ts';
 

@@ -1,0 +1,142 @@
+import { createSpace, mappedRanges, phys, translate } from '@pagefold/core';
+import { describe, expect, it } from 'vitest';
+import {
+  type ArmKernel,
+  armBoot,
+  bootArmKernel,
+  createKernel,
+  createPageTables,
+  earlyFixmapInit,
+  earlyFixmapShutdown,
+  fixupPhysicalOffset,
+  pmdGaps,
+  readArmDescription,
+  setEarlyFixmap,
+  shadowAddress,
+} from '../src/index.ts';
+import { debian } from './machines.ts';
+
+const ALL = { start: 0n, end: 1n << 32n };
+
+function spaceOf({ tables }: ArmKernel, root: bigint = tables.root) {
+  return createSpace(tables.memory, { paging: tables.names.paging, address: phys(root) });
+}
+
+/** What is mapped, as text: start, size of a leaf, physical start, end. */
+function mapped(kernel: ArmKernel): string[] {
+  return mappedRanges(spaceOf(kernel), ALL).map(
+    ({ start, end, pa, leafBytes }) =>
+      `${start.toString(16)}-${end.toString(16)} ${pa.toString(16)} by ${leafBytes.toString(16)}`,
+  );
+}
+
+const LPAE_SYMBOLS = { swapper_pg_dir: '0xc0203000' };
+const lpae = (more: object = {}) => debian(LPAE_SYMBOLS, { config: { CONFIG_ARM_LPAE: true }, ...more });
+
+describe('other kernels', () => {
+  it('with long descriptors map blocks of 2 MiB below four tables of the kernel', () => {
+    const kernel = bootArmKernel(lpae(), { stage: 'after_paging_init' });
+    expect(kernel.tables.root).toBe(0x4020_3000n);
+    expect(kernel.tables.readWord(kernel.tables.root)).toBe(0x80_0000_4020_4003n);
+    expect(mapped(kernel)).toEqual([
+      'c0000000-c1600000 40000000 by 200000',
+      'c1600000-f0000000 41600000 by 200000',
+      'ff800000-ffc00000 48000000 by 200000',
+      'ffff0000-ffff1000 6fffe000 by 1000',
+      'ffff1000-ffff2000 6ffff000 by 1000',
+    ]);
+    const { registers, roots } = armBoot.boot(lpae(), { stage: 'start_kernel' });
+    expect(registers).toMatchObject({ TTBCR: 0xb502_3500n, MAIR0: 0xeeaa_4400n, TTBR1: 0x4020_7000n });
+    expect(roots[0]?.paging.geometry.name).toBe('lpae');
+  });
+
+  it('move to another physical address before the MMU is on', () => {
+    const kernel = createKernel(readArmDescription(lpae()));
+    createPageTables(kernel);
+    const block = (va: bigint) => kernel.tables.readWord(kernel.tables.pmdSlot(va).address) & 0xff_ffff_f000n;
+    const before = [block(0xc000_0000n), block(0xc180_0000n), block(0xff80_0000n)];
+    const slots = [0xc000_0000n, 0xc180_0000n, 0xff80_0000n].map((va) => kernel.tables.pmdSlot(va).address);
+    const { ttbr0, ttbr1 } = fixupPhysicalOffset(kernel, 0x7_8000_0000n);
+    expect([ttbr0, ttbr1]).toEqual([0x7_c020_3000n, 0x7_c020_7000n]);
+    expect(kernel.tables.readWord(kernel.tables.root)).toBe(0x80_0007_c020_4003n);
+    const after = slots.map((slot) => kernel.tables.readWord(slot) & 0xff_ffff_f000n);
+    expect(after).toEqual(before.map((pa) => pa + 0x7_8000_0000n));
+  });
+
+  it('have their kernel in less memory, with the contiguous area in pages', () => {
+    const small = debian(
+      { __init_end: '0xc1700000' },
+      { ram: [{ base: '0x40000000', size: '0x10000000' }], commandLine: 'cma=4M vmalloc=400M' },
+    );
+    const kernel = bootArmKernel(small, { stage: 'after_paging_init' });
+    // The area lies at the top of memory, and tables come below it.
+    expect(mapped(kernel)).toContain('cfc00000-d0000000 4fc00000 by 1000');
+    expect(kernel.addresses.highMemory).toBe(0xd000_0000n);
+    expect(kernel.tables.readWord(kernel.tables.sectionSlot(kernel.tables.pmdSlot(0xc170_0000n), 0xc170_0000n))).toBe(
+      0x4171_141en,
+    );
+  });
+
+  it('map the machine’s devices and keep the free halves of pairs free', () => {
+    const devices = [
+      { virtual: '0xf8100000', physical: '0x10100000', size: '0x100000' },
+      { virtual: '0xf8801000', physical: '0x10001000', size: '0x1000' },
+    ];
+    const kernel = bootArmKernel(debian({}, { devices }), { stage: 'after_paging_init' });
+    expect(mapped(kernel)).toEqual(
+      expect.arrayContaining(['f8100000-f8200000 10100000 by 100000', 'f8801000-f8802000 10001000 by 1000']),
+    );
+    expect(pmdGaps([{ va: 0xf810_0000n, bytes: 0x10_0000n }])).toEqual([0xf800_0000n]);
+    expect(pmdGaps([{ va: 0xf800_0000n, bytes: 0x10_0000n }])).toEqual([0xf810_0000n]);
+    expect(pmdGaps([{ va: 0xf800_0000n, bytes: 0x20_0000n }])).toEqual([]);
+  });
+
+  it('keep what devices were mapped in permanent slots of the fixmap', () => {
+    const kernel = createKernel(readArmDescription(debian()));
+    createPageTables(kernel);
+    earlyFixmapInit(kernel);
+    const va = setEarlyFixmap(kernel, 0, 0x900_0000n);
+    expect(translate(spaceOf(kernel), va)).toMatchObject({ mapped: true, pa: 0x900_0000n });
+    expect(() => setEarlyFixmap(kernel, 300, 0n)).toThrow('[fixmap-index]');
+    kernel.memblock.limit = 0x7000_0000n;
+    earlyFixmapShutdown(kernel);
+    expect(translate(spaceOf(kernel), va)).toMatchObject({ mapped: true, pa: 0x900_0000n, shape: 'small' });
+  });
+});
+
+describe('KASAN', () => {
+  for (const [name, description] of [
+    ['short', debian()],
+    ['lpae', lpae()],
+  ] as const) {
+    it(`has one page for all shadow at first, and pages for lowmem later (${name})`, () => {
+      const early = bootArmKernel(description, { stage: 'start_kernel', kasan: true });
+      const shadow = early.addresses.shadow;
+      const first = translate(spaceOf(early), shadow?.start ?? 0n);
+      const last = translate(spaceOf(early), (shadow?.end ?? 0n) - 1n);
+      expect([first.mapped && first.pa, last.mapped && last.pa - 0xfffn]).toEqual([
+        early.staticTable('kasan_early_shadow_page', 0x1000),
+        early.staticTable('kasan_early_shadow_page', 0x1000),
+      ]);
+
+      const final = bootArmKernel(description, { stage: 'after_kasan_init', kasan: true });
+      const space = spaceOf(final);
+      const at = (va: bigint) => {
+        const found = translate(space, shadowAddress(final, va));
+        return found.mapped ? found : undefined;
+      };
+      const lowmem = [0xc000_0000n, 0xc123_4000n, 0xefff_fff8n].map(at);
+      expect(new Set(lowmem.map((found) => found?.pa)).size).toBe(3);
+      expect(lowmem.every((found) => found?.common?.write)).toBe(true);
+      const zero = at(0xf900_0000n);
+      expect(zero?.pa).toBe(final.staticTable('kasan_early_shadow_page', 0x1000));
+      expect(zero?.common?.write).toBe(false);
+      expect(at(0xffff_fff8n)?.common?.write).toBe(false);
+      expect(at(final.addresses.modules.start)?.common?.write).toBe(true);
+    });
+  }
+
+  it('is a stage only of kernels that have it', () => {
+    expect(() => bootArmKernel(debian(), { stage: 'after_kasan_init' })).toThrow('[boot-stage]');
+  });
+});

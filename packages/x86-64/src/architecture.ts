@@ -1,0 +1,134 @@
+/** x86-64 as tools see it: registers, options, and how they become roots. */
+import {
+  type Architecture,
+  ArgumentError,
+  type Capture,
+  type OptionValues,
+  type RootDescription,
+} from '@pagefold/core';
+import { x86Access } from './access.ts';
+import { type X86Cpu, type X86Registers, x86FeaturesOf, x86LevelsOf, x86Root } from './configuration.ts';
+import { MAX_PHYSICAL_BITS, x86Paging } from './geometry.ts';
+import { cr3, x86Registers } from './registers.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+const CPU_WORDS = ['gbpages', 'amd', 'none'] as const;
+const REGISTER_NAMES = ['cr0', 'cr3', 'cr4', 'efer', 'pkru', 'pkrs', 'pat'] as const;
+
+function optionNumber(values: OptionValues, name: string): bigint | undefined {
+  const value = values[name];
+  return typeof value === 'bigint' ? value : undefined;
+}
+
+function recordIn(record: Json, name: string): Json {
+  const value = record[name];
+  return typeof value === 'object' && value !== null ? (value as Json) : {};
+}
+
+/** A member of a facts file that is a number: JSON holds numbers and hex text. */
+function numberIn(record: Json, name: string): bigint | undefined {
+  const value = record[name];
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
+  if (typeof value !== 'string' || !/^(0x[0-9a-f]+|[0-9]+)$/i.test(value)) return undefined;
+  return BigInt(value);
+}
+
+/**
+ * MAXPHYADDR.
+ * @throws ArgumentError if it is none
+ */
+function physicalBits(given: bigint | undefined): number | undefined {
+  if (given !== undefined && (given < 32n || given > BigInt(MAX_PHYSICAL_BITS))) {
+    throw new ArgumentError('maxphyaddr', `a physical-address width is 32 to ${MAX_PHYSICAL_BITS}`, { bits: given });
+  }
+  return given === undefined ? undefined : Number(given);
+}
+
+function cpuOf(values: OptionValues, facts: Json = {}): X86Cpu {
+  const words = Array.isArray(values.cpu) ? (values.cpu as readonly string[]) : undefined;
+  return {
+    paBits: physicalBits(optionNumber(values, 'maxphyaddr') ?? numberIn(facts, 'maxphyaddr')),
+    gbPages: words === undefined ? facts.gbpages !== false : words.includes('gbpages'),
+    amd: words === undefined ? facts.amd === true : words.includes('amd'),
+  };
+}
+
+/** Register values: options go before what a root says of itself, that before the registers of the machine. */
+function registersOf(values: OptionValues, root: Json = {}, machine: Json = {}): Partial<X86Registers> {
+  return Object.fromEntries(
+    REGISTER_NAMES.map((name) => [
+      name,
+      optionNumber(values, name) ??
+        numberIn(root, name) ??
+        numberIn(machine, name) ??
+        numberIn(machine, name.toUpperCase()),
+    ]),
+  );
+}
+
+function rootOf(registers: Partial<X86Registers>, cpu: X86Cpu, label: string): RootDescription {
+  const { cr3: root } = registers;
+  if (root === undefined) throw new ArgumentError('no-root', 'give --cr3');
+  return x86Root({ ...registers, cr3: root }, cpu, label);
+}
+
+/** x86-64 for tools. */
+export const x86: Architecture = {
+  name: 'x86-64',
+  aliases: ['x86_64', 'amd64', 'x64'],
+  title: 'x86-64: 4-level and 5-level paging',
+  registers: x86Registers,
+  // CR4.PCIDE decides which of the two layouts CR3 has; the value alone cannot: the one without is shown.
+  pickRegister: (name) => (name === 'cr3' ? cr3 : undefined),
+  options: [
+    { name: 'cr3', kind: 'number', meaning: 'CR3: the root table' },
+    { name: 'cr4', kind: 'number', meaning: 'CR4: levels (LA57), SMEP, SMAP, keys (not given: four levels)' },
+    { name: 'cr0', kind: 'number', meaning: 'CR0: WP (not given: set)' },
+    { name: 'efer', kind: 'number', meaning: 'EFER: NXE (not given: set)' },
+    { name: 'pkru', kind: 'number', meaning: 'PKRU, if CR4.PKE is set' },
+    { name: 'pkrs', kind: 'number', meaning: 'IA32_PKRS, if CR4.PKS is set' },
+    { name: 'pat', kind: 'number', meaning: "IA32_PAT: memory types (not given: Linux's)" },
+    { name: 'levels', kind: 'word', meaning: 'levels of tables, instead of --cr4', values: ['4', '5'] },
+    { name: 'maxphyaddr', kind: 'number', meaning: 'physical-address width (not given: 52)' },
+    { name: 'cpu', kind: 'list', meaning: 'what the processor has (not given: gbpages)', values: CPU_WORDS },
+  ],
+  accessOptions: x86Access.options,
+  example: '--cr3 0x10de4a000 --cr4 0x3506f0 --efer 0xd01',
+  roots(values) {
+    return [rootOf(withLevels(registersOf(values), values), cpuOf(values), 'cr3')];
+  },
+  paging(values) {
+    const registers = withLevels(registersOf(values), values);
+    const { paBits, ...cpu } = cpuOf(values);
+    return x86Paging(x86LevelsOf(registers), {
+      features: x86FeaturesOf(registers, cpu),
+      ...(paBits === undefined ? {} : { paBits }),
+      ...(registers.pat === undefined ? {} : { pat: registers.pat }),
+    });
+  },
+  captureRoots(capture: Capture, label, values) {
+    const roots = recordIn(capture, 'roots');
+    if (!Object.hasOwn(roots, label)) {
+      throw new ArgumentError('capture-root', 'the capture has no such root', { root: label });
+    }
+    const root = recordIn(roots, label);
+    const registers = registersOf(values, root, recordIn(capture, 'registers'));
+    const address = registers.cr3 ?? numberIn(root, 'root_pa');
+    return [
+      rootOf(
+        withLevels({ ...registers, ...(address === undefined ? {} : { cr3: address }) }, values),
+        cpuOf(values, recordIn(capture, 'cpu')),
+        label,
+      ),
+    ];
+  },
+};
+
+/** CR4 with what `--levels` says about it. */
+function withLevels(registers: Partial<X86Registers>, { levels }: OptionValues): Partial<X86Registers> {
+  if (levels === undefined) return registers;
+  const la57 = 1n << 12n;
+  const base = registers.cr4 ?? 0x20n;
+  return { ...registers, cr4: levels === '5' ? base | la57 : base & ~la57 };
+}

@@ -1,0 +1,107 @@
+/** The shipped captures of x86-64 kernels, against what QEMU said of the same tables. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { run } from '@pagefold/cli';
+import { type Capture, createSpace, eachTable, hex, leaves, mappedRanges } from '@pagefold/core';
+import { openImage } from '@pagefold/image/node';
+import { x86 } from '@pagefold/x86-64';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { replayOracle } from '../../kernels/replay.ts';
+
+const fixtures = new URL('../../fixtures/', import.meta.url).pathname;
+const captures = readdirSync(fixtures).filter((name) => name.startsWith('x86_64-'));
+const ALL = { start: 0n, end: 1n << 64n };
+
+interface Facts extends Capture {
+  readonly roots: Readonly<Record<string, { readonly leaf_entries: number }>>;
+  readonly levels: number;
+}
+
+/** `info mem` by root: ranges with one set of rights, as `start-end rights`. */
+function permissions(folder: string): Map<string, string[]> {
+  const byRoot = new Map<string, string[]>();
+  let lines: string[] = [];
+  for (const line of gunzipSync(readFileSync(join(folder, 'mem.txt.gz')))
+    .toString('utf8')
+    .split('\n')) {
+    const label = /^root (\S+)$/.exec(line)?.[1];
+    if (label !== undefined) {
+      lines = [];
+      byRoot.set(label, lines);
+    }
+    const range = /^([0-9a-f]{16})-([0-9a-f]{16}) [0-9a-f]{16} (\S+)$/.exec(line);
+    if (range !== null) lines.push(`${range[1]}-${range[2]} ${range[3]}`);
+  }
+  return byRoot;
+}
+
+/** A number as QEMU prints it; what ends the address space is 0. */
+function digits(value: bigint): string {
+  return BigInt.asUintN(64, value).toString(16).padStart(16, '0');
+}
+
+it('there is one of each number of levels', () => {
+  expect(captures.length).toBeGreaterThan(0);
+});
+
+describe.each(captures)('%s', (name) => {
+  const folder = join(fixtures, name);
+  const facts = JSON.parse(readFileSync(join(folder, 'registers.json'), 'utf8')) as Facts;
+  const labels = Object.keys(facts.roots);
+  let image: Awaited<ReturnType<typeof openImage>>;
+  beforeAll(async () => {
+    image = await openImage([join(folder, 'tables.elf.gz')]);
+  });
+  afterAll(() => image.close());
+  const spaceOf = (label: string) => createSpace(image.memory, x86.captureRoots(facts, label, {}));
+
+  it('every answer of the emulator is ours', async () => {
+    const roots = await replayOracle(folder);
+    expect(roots.map(({ root }) => root)).toEqual(labels);
+    for (const { disagreements, total, agreed } of roots) {
+      expect(disagreements).toEqual([]);
+      expect(agreed).toBe(total);
+      expect(total).toBeGreaterThan(3000);
+    }
+  });
+
+  it.each(labels)('%s: user and write rights of all levels together are what the emulator prints', (label) => {
+    const joined: { start: bigint; end: bigint; rights: string }[] = [];
+    for (const { start, end, fields } of mappedRanges(spaceOf(label), ALL)) {
+      const rights = `${fields.us === 1 ? 'u' : '-'}r${fields.rw === 1 ? 'w' : '-'}`;
+      const last = joined[joined.length - 1];
+      if (last !== undefined && last.end === start && last.rights === rights) last.end = end;
+      else joined.push({ start, end, rights });
+    }
+    const ours = joined.map(({ start, end, rights }) => `${digits(start)}-${digits(end)} ${rights}`);
+    expect(ours).toEqual(permissions(folder).get(label));
+  });
+
+  it('the file holds exactly the tables that are reached, and nothing in them is odd', () => {
+    const tables = new Set<bigint>();
+    for (const label of labels) {
+      const odd: string[] = [];
+      const found = leaves(spaceOf(label), ALL, { odd: ({ va, reasons }) => odd.push(`${hex(va)} ${reasons.join()}`) });
+      expect(odd.filter((text) => !text.endsWith('not_present'))).toEqual([]);
+      expect(found.length).toBe(facts.roots[label]?.leaf_entries);
+      eachTable(spaceOf(label), ALL, ({ address }) => void tables.add(address));
+    }
+    expect(tables.size).toBe(facts.tables);
+  });
+
+  it('the command reads it by its facts file alone', async () => {
+    let out = '';
+    const files = ['--image', join(folder, 'tables.elf.gz'), '--registers', join(folder, 'registers.json')];
+    const code = await run(['walk', ...files, '--root', 'user', '0x10000'], {
+      out: (text) => {
+        out += text;
+      },
+      err: () => undefined,
+    });
+    expect(code).toBe(0);
+    expect(out).toContain(`level ${facts.levels}  PGD`);
+    expect(out).toMatch(/level 1 {2}PTE .*page 4K/);
+    expect(existsSync(join(folder, 'README.md'))).toBe(true);
+  });
+});
