@@ -28,7 +28,8 @@ function link(): void {
   const modules = join(workspace, 'node_modules');
   mkdirSync(join(modules, '@pagefold'), { recursive: true });
   for (const name of ['core', 'conformance']) {
-    symlinkSync(join(root, 'packages', name), join(modules, '@pagefold', name), 'dir');
+    symlinkSync(join(root, 'packages', name), join(workspace, 'packages', name), 'dir');
+    symlinkSync(join(workspace, 'packages', name), join(modules, '@pagefold', name), 'dir');
   }
   symlinkSync(join(root, 'node_modules', 'vitest'), join(modules, 'vitest'), 'dir');
 }

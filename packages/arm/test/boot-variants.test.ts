@@ -48,6 +48,11 @@ describe('other kernels', () => {
     const { registers, roots } = armBoot.boot(lpae(), { stage: 'start_kernel' });
     expect(registers).toMatchObject({ TTBCR: 0xb502_3500n, MAIR0: 0xeeaa_4400n, TTBR1: 0x4020_7000n });
     expect(roots[0]?.paging.geometry.name).toBe('lpae');
+    const closed = debian(LPAE_SYMBOLS, { config: { CONFIG_ARM_LPAE: true, CONFIG_CPU_TTBR0_PAN: true } });
+    expect(armBoot.boot(closed, { stage: 'start_kernel' }).registers).toMatchObject({
+      TTBCR: 0xb500_3500n,
+      TTBR1: 0x4020_3000n,
+    });
   });
 
   it('move to another physical address before the MMU is on', () => {

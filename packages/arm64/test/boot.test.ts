@@ -12,7 +12,7 @@ import {
   translate,
 } from '@pagefold/core';
 import { describe, expect, it } from 'vitest';
-import { arm64Boot, bootKernel, LINUX_BUILDS, type LinuxBuild, linuxTtbr, vaBitsMin } from '../src/index.ts';
+import { arm64, arm64Boot, bootKernel, LINUX_BUILDS, type LinuxBuild, linuxTtbr, vaBitsMin } from '../src/index.ts';
 import {
   CAPTURED,
   capturedFacts,
@@ -173,9 +173,21 @@ function compare(change: MachineChange): void {
   }
   const swapper = result.roots[0];
   expect(result.registers.TTBR1_EL1).toBe(linuxTtbr({ root: swapper?.address ?? 0n }, plainMachine(kernel).paBits));
-  // The registers lead to the same addresses as the roots.
-  const facts = result.capture;
-  expect((facts.regime as { ds_lpa2: boolean }).ds_lpa2).toBe(kernel.decision.lpa2);
+  // The facts file leads to the same addresses as the roots.
+  expect((result.capture.regime as { ds_lpa2: boolean }).ds_lpa2).toBe(kernel.decision.lpa2);
+  for (const root of result.roots) {
+    const [again] = arm64.captureRoots(result.capture, root.label, {});
+    expect([root.label, again?.address, again?.paging.geometry.vaBits]).toEqual([
+      root.label,
+      root.address,
+      root.paging.geometry.vaBits,
+    ]);
+    const space = createSpace(result.memory, again as RootDescription);
+    for (const va of [kernel.place.imageStart, kernel.description.loadAddress + 0x1_0000n]) {
+      const expected = translate(createSpace(result.memory, root), va);
+      expect('pa' in translate(space, va)).toBe('pa' in expected);
+    }
+  }
   expect(translate(createSpace(result.memory, swapper as RootDescription), kernel.place.imageStart)).toMatchObject({
     pa: kernel.description.loadAddress,
   });

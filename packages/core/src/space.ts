@@ -2,7 +2,7 @@
  * An address space: memory and the roots that stand in it. One root, two halves, a split by address: whatever the
  * architecture does, everything above asks only which root translates an address.
  */
-import { hex, type PhysAddr, phys, TWO_64, type VirtAddr, virt } from './address.ts';
+import { hex, type PhysAddr, TWO_64, type VirtAddr, virt } from './address.ts';
 import { ArgumentError } from './errors.ts';
 import type { Geometry, NumberRange } from './geometry.ts';
 import type { Memory } from './memory.ts';
@@ -159,11 +159,6 @@ export function stretches(space: AddressSpace, range: VirtRange, clip = false): 
     throw new ArgumentError('range-canonical', 'part of the range is translated by no root', { start, end });
   }
   return found.sort((a, b) => a.start - b.start);
-}
-
-/** The address of a root as a physical address. */
-export function rootAddress(root: Root): PhysAddr {
-  return phys(root.address);
 }
 
 /** A number that stands for a virtual address, as one. */

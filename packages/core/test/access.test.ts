@@ -7,11 +7,10 @@ import { readWord, writeWord } from '../src/memory.ts';
 import { createPaging } from '../src/paging.ts';
 import { createSpace } from '../src/space.ts';
 import { access, type Mapped, translate } from '../src/walk.ts';
-import { miniFormat, miniGeometry, SUBJECTS, type Subject } from './formats.ts';
+import { miniFormat, miniGeometry, named } from './formats.ts';
+import { MINI } from './mini-bed.ts';
 import { BASE, type Bed, bed, refused, thrownBy } from './model.ts';
 
-const named = (name: string): Subject => SUBJECTS.find((one) => one.name === name) as Subject;
-const MINI = named('mini, both ends');
 const ARM = named('4K, 39 bits, tags');
 
 const READ: AccessRequest = { kind: 'read', privilege: 'supervisor' };

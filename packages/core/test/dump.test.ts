@@ -5,11 +5,10 @@ import type { Format } from '../src/format.ts';
 import { map } from '../src/map.ts';
 import { writeWord } from '../src/memory.ts';
 import { createPaging } from '../src/paging.ts';
-import { mini, miniFormat, miniGeometry, SUBJECTS, type Subject } from './formats.ts';
+import { mini, miniFormat, miniGeometry, named } from './formats.ts';
+import { MINI } from './mini-bed.ts';
 import { type Bed, bed } from './model.ts';
 
-const named = (name: string): Subject => SUBJECTS.find((one) => one.name === name) as Subject;
-const MINI = named('mini, both ends');
 const EVERYTHING = { start: 0n, end: TWO_64 };
 
 function lines({ space, subject }: Bed, options: DumpOptions = {}, range = EVERYTHING): string[] {

@@ -3,10 +3,8 @@ import { explainAddress, explainEntry, explainFields, explainRegister } from '..
 import type { Format } from '../src/format.ts';
 import { createPaging } from '../src/paging.ts';
 import type { RegisterFormat } from '../src/register.ts';
-import { mini, miniFormat, miniGeometry, SUBJECTS, type Subject } from './formats.ts';
+import { mini, miniFormat, miniGeometry, named } from './formats.ts';
 import { thrownBy } from './model.ts';
-
-const named = (name: string): Subject => SUBJECTS.find((one) => one.name === name) as Subject;
 
 describe('explainEntry', () => {
   it('names shape, address, size and every field of a leaf', () => {

@@ -261,3 +261,10 @@ export const SUBJECTS: readonly Subject[] = [
   subject('runs with a pattern', napotFormat, napotGeometry(3), NAPOT),
   subject('runs with a pattern, five levels', napotFormat, napotGeometry(5), NAPOT),
 ];
+
+/** A subject by its name. */
+export function named(name: string): Subject {
+  const found = SUBJECTS.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`no subject ${name}`);
+  return found;
+}

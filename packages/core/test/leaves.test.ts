@@ -8,14 +8,12 @@ import { readWord, writeWord } from '../src/memory.ts';
 import { createSpace } from '../src/space.ts';
 import { eachTable, type TableLink } from '../src/table-links.ts';
 import { translate } from '../src/walk.ts';
-import { mini, SUBJECTS, type Subject } from './formats.ts';
+import { mini, named, SUBJECTS } from './formats.ts';
+import { LOOK, MINI } from './mini-bed.ts';
 import { type Bed, bed, refCanonical, refWalk, thrownBy } from './model.ts';
 import { numbers, randomBed, seeds, someAddress } from './random-tables.ts';
 
-const named = (name: string): Subject => SUBJECTS.find((one) => one.name === name) as Subject;
-const MINI = named('mini, both ends');
 const SHORT = named('short');
-const LOOK = { a: 1, w: 1 };
 const EVERYTHING = { start: 0n, end: TWO_64 };
 
 /** Two halves of mini tables, read page by page: what the reference walker finds, folded by hand. */

@@ -6,11 +6,10 @@ import type { Format, Shape } from '../src/format.ts';
 import { completeFormat } from '../src/format-defaults.ts';
 import type { CompiledShape } from '../src/level-codec.ts';
 import { addressBits, createPaging, numericFieldsOf, type Paging } from '../src/paging.ts';
-import { mini, miniFormat, miniGeometry, SUBJECTS, type Subject } from './formats.ts';
+import { mini, miniFormat, miniGeometry, named, SUBJECTS } from './formats.ts';
 import { refDecode, thrownBy } from './model.ts';
 import { bigBelow, numbers, seeds, someEntry, somePhysical } from './random-tables.ts';
 
-const named = (name: string): Subject => SUBJECTS.find((one) => one.name === name) as Subject;
 const SHORT = named('short');
 
 function leafOf(paging: Paging, level: number, name: string): CompiledShape {

@@ -13,16 +13,14 @@ import { createSpace } from '../src/space.ts';
 import { split } from '../src/split.ts';
 import { merge } from '../src/tables.ts';
 import { translate } from '../src/walk.ts';
-import { miniFormat, miniGeometry, SUBJECTS, type Subject } from './formats.ts';
+import { miniFormat, miniGeometry, named, SUBJECTS, type Subject } from './formats.ts';
 import { armShortFormat, armShortGeometry } from './formats-arm.ts';
+import { LOOK, MINI } from './mini-bed.ts';
 import { bed, Frames, refDecode, refused, refWalk, SmallMemory, thrownBy } from './model.ts';
 import { numbers, seeds, somePhysical } from './random-tables.ts';
 
-const named = (name: string): Subject => SUBJECTS.find((one) => one.name === name) as Subject;
-const MINI = named('mini, both ends');
 const SHORT = named('short');
 const X86 = named('and-ed tables');
-const LOOK = { a: 1, w: 1 };
 
 function shapeOf({ paging }: Subject, level: number, name: string): CompiledShape {
   return paging.codec(level).leaves.find(({ shape }) => shape.name === name) as CompiledShape;

@@ -3,32 +3,20 @@ import { phys } from '../src/address.ts';
 import { unmap } from '../src/edit.ts';
 import { ArgumentError, ReadOnlyMemoryError } from '../src/errors.ts';
 import { leaves, mappedRanges } from '../src/leaves.ts';
-import { eachTable } from '../src/table-links.ts';
 import { map } from '../src/map.ts';
 import { readWord, writeWord } from '../src/memory.ts';
 import { freeTables, merge } from '../src/tables.ts';
 import { translate } from '../src/walk.ts';
-import { mini, SUBJECTS, type Subject } from './formats.ts';
+import { mini, named } from './formats.ts';
+import { ALL, LOOK, MINI, mapped, tablesOf } from './mini-bed.ts';
 import { BASE, type Bed, bed, refused } from './model.ts';
 
-const named = (name: string): Subject => SUBJECTS.find((one) => one.name === name) as Subject;
-const MINI = named('mini, both ends');
 const SHORT = named('short');
 const X86 = named('and-ed tables');
-const LOOK = { a: 1, w: 1 };
-const ALL = { start: 0n, end: 1n << 20n };
 
 /** A mini bed with pages, one to one, in leaves of at most the given size. */
 function pages(bytes: bigint, maxLeafBytes = 0x1000n, windowBytes = 0x1_0000): Bed {
-  const made = bed(MINI, windowBytes);
-  map(made.space, { va: 0n, pa: 0n, bytes, attributes: LOOK, maxLeafBytes, allocator: made.frames });
-  return made;
-}
-
-function tablesOf({ space }: Bed): bigint[] {
-  const found: bigint[] = [];
-  eachTable(space, ALL, ({ address }) => found.push(address));
-  return found;
+  return mapped(0n, bytes, { maxLeafBytes }, windowBytes);
 }
 
 describe('freeTables', () => {

@@ -12,7 +12,7 @@ import {
 } from '@pagefold/core';
 import { FIXED } from '../layout/numbers.ts';
 import { LINUX_MAIR, LINUX_REMAP } from '../memory-types.ts';
-import { readArmDescription } from './description.ts';
+import { isOn, readArmDescription } from './description.ts';
 import { ArmBootError } from './errors.ts';
 import { earlyFixmapInit } from './fixmap.ts';
 import { createPageTables } from './head.ts';
@@ -59,21 +59,23 @@ function tableBase({ model, cpu, tables }: ArmKernel): bigint {
 
 /** The registers that translation depends on, as Linux programs them. */
 function registersOf(kernel: ArmKernel): Record<string, bigint> {
-  const { model, cpu, addresses } = kernel;
+  const { model, cpu, addresses, description } = kernel;
   const ttbr = tableBase(kernel);
   if (model === 'short') {
     return {
       TTBR0: ttbr,
       TTBR1: ttbr,
       TTBCR: 0n,
-      // Users' domain is closed while the kernel runs, unless it checks users' pointers otherwise.
-      DACR: 0x51n,
+      // Users' domain is closed while the kernel runs, unless it was built to trust itself.
+      DACR: isOn(description, 'CPU_SW_DOMAIN_PAN', true) ? 0x51n : 0x55n,
       MAIR0: LINUX_REMAP.prrr,
       MAIR1: LINUX_REMAP.nmrr,
     };
   }
   const flags = cpu.smp ? 0x3500n : 0xf00n;
-  const split = addresses.ttbr1 ?? { offset: 0n, t1sz: 0 };
+  // Kernels that close users' addresses through TTBR0 need TTBR1 for all others, and the whole table in it.
+  const whole = { offset: 0n, t1sz: 0 };
+  const split = isOn(description, 'CPU_TTBR0_PAN') ? whole : (addresses.ttbr1 ?? whole);
   return {
     TTBR0: ttbr,
     TTBR1: ttbr + split.offset,

@@ -92,6 +92,9 @@ export function createKernel(description: BootDescription, kasan?: boolean): Ker
   const layout = layoutBase({ build, actualBits, ...(options.kasan === undefined ? {} : { kasan: options.kasan }) });
   const symbols = layoutSymbols(layout);
   const seed = options.randomizeBase && !options.nokaslr ? (description.kaslrSeed ?? 0n) : 0n;
+  if (options.randomizeBase && !options.nokaslr && description.kaslrSeed === undefined) {
+    warnings.push('no kaslrSeed is described: the kernel stays where it is linked');
+  }
   const place = kaslrPlace(symbols, { seed, imagePhys: description.loadAddress });
   const nonGlobal = seed !== 0n && requiresIsolation(options, ids);
   if (description.loadAddress % 0x1_0000n !== 0n) {

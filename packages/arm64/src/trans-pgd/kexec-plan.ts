@@ -4,7 +4,7 @@
  * Source: Linux 6.12 arch/arm64/kernel/machine_kexec.c, arch/arm64/mm/trans_pgd.c; the discussion of "arm64: MMU enabled
  * kexec relocation" named the alternatives.
  */
-import { type AddressRange, rangeCovers, rangesOverlap } from '@pagefold/core';
+import { type AddressRange, higherOf, rangeCovers, rangesOverlap } from '@pagefold/core';
 import { levelShift, PAGE_BITS, strideBits } from '../granule.ts';
 import { placeLinearMap } from '../layout/linear-map.ts';
 import { layoutBase, layoutNumbers, layoutSymbols } from '../layout/symbols.ts';
@@ -184,7 +184,7 @@ function reservedMemory({ segments, reserved }: KexecMachine): KexecJudgement {
 
 /** The bits of an identity map that reaches all of a machine's memory, if tables of any number of levels were made. */
 export function identityBitsFor({ build, memory }: Pick<KexecMachine, 'build' | 'memory'>): number {
-  const end = memory.reduce((most, range) => (range.end > most ? range.end : most), 1n);
+  const end = memory.reduce((most, range) => higherOf(most, range.end), 1n);
   const needed = (end - 1n).toString(2).length;
   // A whole table more on top, or a larger root: whatever the next usual size is.
   return [vaBitsMin(build), 48, 52].find((bits) => bits >= needed && bits > levelShift(build.granule, 2)) ?? 52;
