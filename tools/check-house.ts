@@ -13,6 +13,8 @@ const problems: string[] = [];
 const PURE: Readonly<Record<string, readonly string[]>> = {
   core: [],
   riscv: ['@pagefold/core'],
+  arm: ['@pagefold/core'],
+  'x86-64': ['@pagefold/core'],
   arm64: ['@pagefold/core'],
   conformance: ['@pagefold/core'],
   emit: ['@pagefold/core'],

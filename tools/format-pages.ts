@@ -30,6 +30,7 @@ import {
   TABLE_NAMES,
 } from '@pagefold/core';
 import { riscv32, riscv64, riscvGeometries } from '@pagefold/riscv';
+import { x86Format, x86Geometry } from '@pagefold/x86-64';
 
 interface Page {
   readonly file: string;
@@ -72,6 +73,7 @@ const pages: readonly Page[] = [
   { file: 'arm-short', title: '32-bit Arm, short descriptors', format: armShort, geometries: [shortGeometry()] },
   { file: 'arm-lpae', title: '32-bit Arm, long descriptors', format: armLpae, geometries: [lpaeGeometry()] },
   { file: 'arm-stage2', title: '32-bit Arm, stage 2', format: armStage2, geometries: [armStage2Geometry] },
+  { file: 'x86-64', title: 'x86-64', format: x86Format(), geometries: [x86Geometry(4), x86Geometry(5)] },
 ];
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -8,6 +8,7 @@ import { GRANULES, type Granule } from './granule.ts';
 import { arm64Layouts } from './layout/provider.ts';
 import { el1Roots, el2Root, type Stage1Half, stage1Root, stage2RootOf } from './regime.ts';
 import { arm64Registers } from './registers.ts';
+import { arm64Fences } from './tlbi/provider.ts';
 
 function numberOf(values: OptionValues, name: string): bigint | undefined {
   const value = values[name];
@@ -151,5 +152,6 @@ export const arm64: Architecture = {
   },
   captureRoots: (capture, label, values) => [capturedRoot(capture, label, cpuOf(values), overridesOf(values))],
   layouts: arm64Layouts,
+  fences: arm64Fences,
   boot: arm64Boot,
 };

@@ -38,4 +38,5 @@ export * from './swap-entry.ts';
 export * from './tlbi/decompose.ts';
 export * from './tlbi/operands.ts';
 export * from './tlbi/plan.ts';
+export * from './tlbi/provider.ts';
 export * from './trans-pgd/index.ts';

@@ -12,7 +12,16 @@ import {
   translate,
 } from '@pagefold/core';
 import { describe, expect, it } from 'vitest';
-import { arm64, arm64Boot, bootKernel, LINUX_BUILDS, type LinuxBuild, linuxTtbr, vaBitsMin } from '../src/index.ts';
+import {
+  arm64,
+  arm64Boot,
+  bootKernel,
+  LINUX_BUILDS,
+  type LinuxBuild,
+  linuxTtbr,
+  symbolPa,
+  vaBitsMin,
+} from '../src/index.ts';
 import {
   CAPTURED,
   capturedFacts,
@@ -228,6 +237,29 @@ describe('other machines, page by page', () => {
         compare({ build, wide, e0pd, kaslrSeed, commandLine: 'quiet', loadAddress: 0x4023_0000n });
       }
     }
+  });
+
+  it('runs where its symbols have moved if nobody knows the seed', () => {
+    const build = { granule: '4K', vaBits: 48 } as const;
+    const commandLine = 'quiet';
+    const seeded = machineWith({ build, wide: false, e0pd: false, kaslrSeed: 0x1234_5678_9abc_0000n, commandLine });
+    const kernel = bootKernel(seeded, { stage: 'after_paging_init' });
+    const { kaslrSeed: _, ...rest } = seeded as Record<string, unknown> & {
+      kernel: { symbols: Record<string, string> };
+    };
+    const by = kernel.place.imageStart - BigInt(rest.kernel.symbols._text as string);
+    const moved = Object.entries(rest.kernel.symbols).map(([name, at]) => [name, hex(BigInt(at) + by)]);
+    const description = { ...rest, kernel: { ...rest.kernel, symbols: Object.fromEntries(moved) } };
+    const again = bootKernel(description, { stage: 'after_paging_init' });
+    expect([again.place.imageStart, again.nonGlobal]).toEqual([kernel.place.imageStart, true]);
+    expect(again.warnings.join()).toMatch(/where its symbols say/);
+    // The low bits of this seed are zero, so that the linear map stays, too.
+    const [a, b] = [kernel, again].map((each) =>
+      PlainMap.observed(each.memory, { paging: each.paging, address: symbolPa(each, 'swapper_pg_dir'), label: 'x' }),
+    );
+    expect(b).toEqual(a);
+    const unmoved = arm64Boot.boot(rest, { stage: 'start_kernel' });
+    expect(unmoved.warnings.join()).toMatch(/stays where it is linked/);
   });
 
   it('reserved memory, some of it not mapped; the device tree where a table is needed for it', () => {

@@ -8,6 +8,7 @@ import { addDiff } from './commands/diff.ts';
 import { addDump } from './commands/dump.ts';
 import { addExplain } from './commands/explain.ts';
 import { addLayout } from './commands/layout.ts';
+import { addTlbi } from './commands/tlbi.ts';
 import { addTranslate } from './commands/translate.ts';
 import { addWalk } from './commands/walk.ts';
 import { EXIT_OK, EXIT_USAGE, UsageError } from './errors.ts';
@@ -48,6 +49,7 @@ Examples:
   addLayout(program, context);
   addBoot(program, context);
   addDiff(program, context);
+  addTlbi(program, context);
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
   return program;
 }

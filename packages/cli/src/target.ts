@@ -68,7 +68,7 @@ export function addTargetOptions(command: Command): Command {
 }
 
 /** Values of the architecture's own options. */
-export function optionValues(arch: Architecture, options: TargetOptions): OptionValues {
+export function optionValues(arch: Pick<Architecture, 'options'>, options: TargetOptions): OptionValues {
   const values: Record<string, bigint | string | boolean | readonly string[] | undefined> = {};
   for (const { name, kind, values: words } of arch.options) {
     const given = options[camel(name)];

@@ -4,6 +4,7 @@
  */
 
 import type { BootProvider } from './boot.ts';
+import type { FenceProvider } from './fence-provider.ts';
 import type { AccessOption } from './format.ts';
 import type { LayoutProvider } from './layout-provider.ts';
 import type { Paging } from './paging.ts';
@@ -68,6 +69,8 @@ export interface Architecture {
   captureRoots(capture: Capture, label: string, values: OptionValues): readonly RootDescription[];
   /** The address-space layouts that it knows. Not supplied: none. */
   readonly layouts?: LayoutProvider;
+  /** How changes of tables become instructions. Not supplied: not known. */
+  readonly fences?: FenceProvider;
   /** The boot of a kernel, step by step. Not supplied: none is modelled. */
   readonly boot?: BootProvider;
 }

@@ -36,6 +36,10 @@ interface Part {
   readonly whole: Stretch;
 }
 
+function isWider({ asked, whole }: Part): boolean {
+  return whole.start < asked.start || whole.end > asked.end;
+}
+
 /** Does the leaf under a cursor map something that was asked for? */
 function concerned(cursor: Cursor, asked: Stretch): boolean {
   const { start, end } = leafRange(cursor);
@@ -54,25 +58,27 @@ function inspect(
   let { start, end } = asked;
   traverse(space.memory, asked, {
     leaf(cursor) {
-      const leaf = leafRange(cursor);
-      const across = leaf.start < asked.start || leaf.end > asked.end;
+      const compiled = shapeAt(cursor);
+      const leafStart = cursor.entryVa - (cursor.index % compiled.runEntries) * cursor.span;
+      const leafEnd = leafStart + compiled.leafBytes;
+      const across = leafStart < asked.start || leafEnd > asked.end;
       if (across) {
         if (options.partial === 'refuse') {
           throw new PartialLeafError('partial-leaf', 'the range ends inside a leaf', {
-            leafStart: leaf.start,
-            leafEnd: leaf.end,
+            leafStart,
+            leafEnd,
             start: asked.start,
             end: asked.end,
           });
         }
         if (options.partial === 'whole') {
-          start = Math.min(start, leaf.start);
-          end = Math.max(end, leaf.end);
+          start = Math.min(start, leafStart);
+          end = Math.max(end, leafEnd);
         }
       }
       prove(cursor.slot);
       // A leaf that will be split is not what gets changed: its pieces are, and splitting tells what those are.
-      if (!across || options.partial !== 'split') check(paging, shapeAt(cursor), cursor.lo, cursor.hi);
+      if (!across || options.partial !== 'split') check(paging, compiled, cursor.lo, cursor.hi);
       return undefined;
     },
     hole(cursor) {
@@ -92,9 +98,9 @@ function inspect(
       });
     },
   });
-  const whole = { ...asked, start, end };
-  if (start < asked.start || end > asked.end) {
-    traverse(space.memory, whole, {
+  const part = { asked, whole: { ...asked, start, end } };
+  if (isWider(part)) {
+    traverse(space.memory, part.whole, {
       leaf(cursor) {
         if (!concerned(cursor, asked)) return undefined;
         prove(cursor.slot);
@@ -103,7 +109,7 @@ function inspect(
       },
     });
   }
-  return { asked, whole };
+  return part;
 }
 
 /** The common road: inspect all, allocate all, then split and write. */
@@ -126,11 +132,12 @@ function edit(
     check,
   );
   const log = new ChangeLog();
-  parts.forEach(({ asked, whole }, i) => {
-    splitEdges(space, whole, tables[i] as TableRecord[], log);
-    traverse(space.memory, whole, {
+  parts.forEach((part, i) => {
+    const wider = isWider(part);
+    splitEdges(space, part.whole, tables[i] as TableRecord[], log);
+    traverse(space.memory, part.whole, {
       leaf(cursor) {
-        if (concerned(cursor, asked)) write(cursor, log);
+        if (!wider || concerned(cursor, part.asked)) write(cursor, log);
         return undefined;
       },
     });

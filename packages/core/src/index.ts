@@ -13,6 +13,7 @@ export * from './edit.ts';
 export * from './effective.ts';
 export * from './errors.ts';
 export * from './explain.ts';
+export * from './fence-provider.ts';
 export * from './folio-batch.ts';
 export * from './format.ts';
 export * from './free-range.ts';

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { phys, TWO_64 } from '../src/address.ts';
 import {
@@ -10,7 +9,6 @@ import {
   OverlapError,
   ReadOnlyMemoryError,
 } from '../src/errors.ts';
-import { leaves } from '../src/leaves.ts';
 import { type MapRequest, map } from '../src/map.ts';
 import { writeWord } from '../src/memory.ts';
 import { createPaging } from '../src/paging.ts';
@@ -18,7 +16,7 @@ import { createSpace } from '../src/space.ts';
 import { eachTable } from '../src/table-links.ts';
 import { mini, named } from './formats.ts';
 import { armShortFormat, armShortGeometry } from './formats-arm.ts';
-import { ask, LOOK, MINI, mapped } from './mini-bed.ts';
+import { ask, LOOK, MINI } from './mini-bed.ts';
 import { BASE, type Bed, bed, Frames, refused, SmallMemory } from './model.ts';
 
 const SHORT = named('short');

@@ -9,6 +9,7 @@ import {
 } from '@pagefold/core';
 import { riscvAccess } from './access.ts';
 import { riscvBoot } from './boot/boot.ts';
+import { riscvFences } from './fence-provider.ts';
 import { riscvLayouts } from './layout/provider.ts';
 import { RISCV_MODES, type RiscvFeature, type RiscvMode, riscvPaging } from './modes.ts';
 import { decodeSatp, satp32, satp64 } from './satp.ts';
@@ -121,5 +122,6 @@ export const riscv: Architecture = {
     throw new ArgumentError('capture-root', `root ${label} has neither satp nor mode and root_pa`);
   },
   layouts: riscvLayouts,
+  fences: riscvFences,
   boot: riscvBoot,
 };

@@ -4,6 +4,7 @@ export * from './attributes.ts';
 export * from './boot/index.ts';
 export * from './entry-bits.ts';
 export * from './fence-plan.ts';
+export * from './fence-provider.ts';
 export * from './format.ts';
 export * from './kasan/index.ts';
 export * from './kasan-shadow.ts';

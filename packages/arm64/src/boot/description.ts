@@ -159,7 +159,10 @@ export function readDescription(capture: Capture): BootDescription {
     initrd: initrd === undefined ? undefined : pieceAt(initrd, 'initrd'),
     pageSize: optionalNumber(description.pageSize, 'pageSize'),
     idRegisters: numbersAt(description.idRegisters, 'idRegisters'),
-    kaslrSeed: optionalNumber(member(description, 'kaslrSeed') ?? kernel.kaslrSeed, 'kaslrSeed'),
+    kaslrSeed: optionalNumber(
+      member(description, 'kaslrSeed', 'kaslr_seed') ?? member(kernel, 'kaslrSeed', 'kaslr_seed'),
+      'kaslrSeed',
+    ),
     config: configAt(description.config, 'config'),
   };
 }

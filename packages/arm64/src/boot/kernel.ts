@@ -1,7 +1,7 @@
 /** A kernel in the middle of booting: what it was given, what it decided, its variables. */
 import { decodeRegister, Memblock, type Memory, type Paging, type PhysAddr, phys, SparseMemory } from '@pagefold/core';
 import { type BootDecision, bootDecision, type IdRegisters, parseOverrides } from '../identification.ts';
-import { type KaslrPlace, kaslrPlace } from '../layout/kaslr.ts';
+import { type KaslrPlace, kaslrPlace, MIN_IMAGE_ALIGN } from '../layout/kaslr.ts';
 import { type LayoutBase, type LayoutSymbols, layoutBase, layoutSymbols } from '../layout/symbols.ts';
 import { linuxPaging, rootOffset } from '../linux-builds.ts';
 import { type LinuxProtections, linuxProtections } from '../linux-protections.ts';
@@ -63,6 +63,32 @@ function requiresIsolation({ isolation, e0pd }: BuildOptions, { mmfr2 = 0n }: Id
   return isolation && !(e0pd && Number(decodeRegister(idAa64mmfr2, mmfr2).e0pd) !== 0);
 }
 
+/**
+ * Where the kernel runs. Kernels wipe their seed out of the device tree, but symbols that were read from a running kernel
+ * have moved with it: without a seed these say where it went.
+ */
+function placeOf(
+  description: BootDescription,
+  options: BuildOptions,
+  symbols: LayoutSymbols,
+  warnings: string[],
+): KaslrPlace & { readonly random: boolean } {
+  const imagePhys = description.loadAddress;
+  const still = kaslrPlace(symbols, { seed: 0n, imagePhys });
+  if (!options.randomizeBase || options.nokaslr) return { ...still, random: false };
+  const seed = description.kaslrSeed;
+  if (seed !== undefined) return { ...kaslrPlace(symbols, { seed, imagePhys }), random: seed !== 0n };
+  const text = symbolOf(description, '_text');
+  const offset = text - symbols.KIMAGE_VADDR;
+  const moved = text > still.imageStart && text < symbols.VMALLOC_END && (text - imagePhys) % MIN_IMAGE_ALIGN === 0n;
+  if (!moved) {
+    warnings.push('no kaslrSeed is described: the kernel stays where it is linked');
+    return { ...still, random: false };
+  }
+  warnings.push('no kaslrSeed is described: the kernel runs where its symbols say, the linear map is not moved');
+  return { offset, imageStart: text, linearSeed: 0, random: true };
+}
+
 /** `early_init_dt_add_memory_arch`: banks, cut to whole pages. */
 function memblockOf(description: BootDescription, page: bigint): Memblock {
   const memblock = new Memblock();
@@ -91,12 +117,8 @@ export function createKernel(description: BootDescription, kasan?: boolean): Ker
   const actualBits = decision.vaBits;
   const layout = layoutBase({ build, actualBits, ...(options.kasan === undefined ? {} : { kasan: options.kasan }) });
   const symbols = layoutSymbols(layout);
-  const seed = options.randomizeBase && !options.nokaslr ? (description.kaslrSeed ?? 0n) : 0n;
-  if (options.randomizeBase && !options.nokaslr && description.kaslrSeed === undefined) {
-    warnings.push('no kaslrSeed is described: the kernel stays where it is linked');
-  }
-  const place = kaslrPlace(symbols, { seed, imagePhys: description.loadAddress });
-  const nonGlobal = seed !== 0n && requiresIsolation(options, ids);
+  const place = placeOf(description, options, symbols, warnings);
+  const nonGlobal = place.random && requiresIsolation(options, ids);
   if (description.loadAddress % 0x1_0000n !== 0n) {
     throw new BootError('image-align', 'the kernel must be loaded at a multiple of 64 KiB', {
       loadAddress: description.loadAddress,

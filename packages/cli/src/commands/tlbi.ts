@@ -1,0 +1,84 @@
+/** `pagefold tlbi`: the instructions that make a change of a range visible. */
+import { type Architecture, type FenceProvider, type Invalidation, virt } from '@pagefold/core';
+import { type Command, Option } from 'commander';
+import { UsageError } from '../errors.ts';
+import type { Context } from '../main.ts';
+import { parseRange } from '../numbers.ts';
+import { jsonLine } from '../output.ts';
+import { architectureNamed, architectures } from '../registry.ts';
+import { optionValues, type TargetOptions } from '../target.ts';
+
+/** Architectures whose instructions are known. */
+const known: readonly Architecture[] = architectures.filter(({ fences }) => fences !== undefined);
+
+const CAUSES = ['changed', 'removed', 'installed'] as const;
+
+function providerOf(name: unknown): FenceProvider {
+  if (typeof name !== 'string') throw new UsageError('--arch is missing');
+  const { fences } = architectureNamed(name);
+  if (fences !== undefined) return fences;
+  throw new UsageError(
+    `--arch: no instructions of '${name}' are known, only of ${known.map((arch) => arch.name).join(', ')}`,
+  );
+}
+
+/** The level of the leaves, 0 for pages. */
+function levelOf(given: unknown): number {
+  const text = String(given);
+  if (!/^[0-4]$/.test(text)) throw new UsageError(`--level: '${text}' is not one of 0, 1, 2, 3, 4`);
+  return Number(text);
+}
+
+/** Adds the command. */
+export function addTlbi(program: Command, context: Context): void {
+  const command = program
+    .command('tlbi')
+    .description('print the invalidations that a change of a range needs, with their operands')
+    .option('--arch <name>', `architecture: ${known.map(({ name }) => name).join(', ')}`)
+    .option('--range <range>', 'what changed: START-END or START+SIZE')
+    .option('--level <n>', 'level of the leaves that were cached, counted from the pages', '0')
+    .addOption(new Option('--cause <word>', 'what happened to them').choices([...CAUSES]).default('changed'))
+    .option('--tables', 'table pointers changed too');
+  const seen = new Set<string>();
+  for (const arch of known) {
+    for (const { name, kind, meaning, values } of arch.fences?.options ?? []) {
+      if (seen.has(name)) continue;
+      seen.add(name);
+      const users = known.filter(({ fences }) => fences?.options.some((option) => option.name === name));
+      const words = values === undefined ? '' : `: ${values.join(', ')}`;
+      const shown = kind === 'flag' ? '' : kind === 'number' ? ' <value>' : ' <word>';
+      command.option(`--${name}${shown}`, `${users.map((user) => user.name).join(', ')}: ${meaning}${words}`);
+    }
+  }
+  command
+    .option('--json', 'print one JSON object per line')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ pagefold tlbi --arch arm64 --granule 4K --asid 5 --range 0x400000+1M
+  $ pagefold tlbi --arch riscv --range 0xffffffff80000000+16K`,
+    )
+    .action((given: TargetOptions) => {
+      const provider = providerOf(given.arch);
+      if (typeof given.range !== 'string') throw new UsageError('--range is missing');
+      const { start, end } = parseRange(given.range, '--range');
+      const values = optionValues(provider, given);
+      const level = levelOf(given.level);
+      const page = provider.entryBytes(0, values);
+      if (start % page !== 0n || end % page !== 0n)
+        throw new UsageError(`--range: ${given.range} is not made of whole pages`);
+      const change: Invalidation = {
+        start: virt(start),
+        end,
+        cause: CAUSES.find((cause) => cause === given.cause) ?? 'changed',
+        level,
+        strideBytes: provider.entryBytes(level, values),
+        tables: given.tables === true,
+      };
+      for (const step of provider.plan({ invalidate: [change], allocated: [] }, values)) {
+        const { name, operand, start: first, pages, text } = step;
+        context.output.out(`${given.json === true ? jsonLine({ name, operand, start: first, pages }) : text}\n`);
+      }
+    });
+}
