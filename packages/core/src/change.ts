@@ -4,9 +4,9 @@
  */
 import { type PhysAddr, phys, type VirtAddr } from './address.ts';
 import type { TableAllocator, TableRequest } from './allocator.ts';
+import { toBig } from './compiled.ts';
 import { ArgumentError, AttributeError } from './errors.ts';
 import type { AddressSpace } from './space.ts';
-import { vaOf } from './space.ts';
 
 /** Why cached translations of a range may be stale. */
 export type Cause =
@@ -56,16 +56,19 @@ export function releaseTables(change: Change, allocator: TableAllocator): void {
   for (const { address, ...request } of change.detached) allocator.free(address, request);
 }
 
+/** An {@link Invalidation} in exact numbers. */
+interface Noted {
+  readonly start: number;
+  end: number;
+  readonly cause: Cause;
+  readonly level: number;
+  readonly stride: number;
+  readonly tables: boolean;
+}
+
 /** Collects a {@link Change}; joins neighbours as they come. */
 export class ChangeLog {
-  readonly #invalidate: {
-    start: number;
-    end: number;
-    cause: Cause;
-    level: number;
-    stride: number;
-    tables: boolean;
-  }[] = [];
+  readonly #invalidate: Noted[] = [];
   readonly allocated: TableRecord[] = [];
   readonly detached: TableRecord[] = [];
   entries = 0;
@@ -88,25 +91,29 @@ export class ChangeLog {
 
   /** The finished change: steps may note their ranges in any order, the change has them in rising order. */
   finish(): Change {
-    const sorted = new ChangeLog();
-    for (const { start, end, cause, level, stride, tables } of [...this.#invalidate].sort(
-      (a, b) => a.start - b.start,
-    )) {
-      sorted.note(start, end, cause, level, stride, tables);
-    }
     return {
-      invalidate: sorted.#invalidate.map(({ start, end, cause, level, stride, tables }) => ({
-        start: vaOf(start),
-        end: BigInt(end),
+      invalidate: this.#inOrder().map(({ start, end, cause, level, stride, tables }) => ({
+        start: toBig(start) as VirtAddr,
+        end: toBig(end),
         cause,
         level,
-        strideBytes: BigInt(stride),
+        strideBytes: toBig(stride),
         tables,
       })),
       allocated: this.allocated,
       detached: this.detached,
       entries: this.entries,
     };
+  }
+
+  #inOrder(): readonly Noted[] {
+    const noted = this.#invalidate;
+    if (noted.every(({ start }, i) => i === 0 || (noted[i - 1] as Noted).start <= start)) return noted;
+    const sorted = new ChangeLog();
+    for (const { start, end, cause, level, stride, tables } of [...noted].sort((a, b) => a.start - b.start)) {
+      sorted.note(start, end, cause, level, stride, tables);
+    }
+    return sorted.#invalidate;
   }
 }
 
@@ -135,21 +142,22 @@ export function allocateAll(
   // A root, or one table for two places, would make the tables point into themselves.
   const taken = new Set(space.roots.map(({ address }) => address));
   try {
-    for (const { level, va } of needs) {
-      const { tableBytes, alignBytes } = paging.codec(level).level;
-      const request: TableRequest = { level, va: vaOf(va), bytes: tableBytes, alignBytes };
-      const address = phys(allocator.allocate(request));
-      if (taken.has(Number(address))) {
+    for (const { level, va: start } of needs) {
+      const { tableBytes: bytes, alignBytes } = paging.codec(level).level;
+      const va = toBig(start) as VirtAddr;
+      const address = phys(allocator.allocate({ level, va, bytes, alignBytes }));
+      const first = Number(address);
+      if (taken.has(first)) {
         throw new ArgumentError('table-twice', 'the allocator handed out a table that is in use', { address, level });
       }
-      taken.add(Number(address));
-      records.push({ ...request, address });
+      taken.add(first);
+      records.push({ level, va, bytes, alignBytes, address });
       paging.checkAddress(address, BigInt(alignBytes));
       const pointer = paging.codec(level + 1).table;
-      if (pointer === undefined || !paging.canHold(pointer, Number(address))) {
+      if (pointer === undefined || !paging.canHold(pointer, first)) {
         throw new AttributeError('physical-address', 'a table pointer cannot hold that address', { address, level });
       }
-      for (let at = Number(address); at < Number(address) + tableBytes; ) {
+      for (let at = first; at < first + bytes; ) {
         const window = space.memory.writable(at);
         at = window.base + window.words.length * 4;
       }

@@ -1,6 +1,89 @@
-/** Writing many leaves of one shape at once: the inner loop of every mapping. */
-import { halves } from './compiled.ts';
+/** Writing many leaves of one shape at once: the inner loop of every mapping, and the leaves that a paging has for it. */
+import { type Halves, halves } from './compiled.ts';
+import type { LeafSize } from './leaf-plan.ts';
 import type { CompiledShape } from './level-codec.ts';
+import type { Memory } from './memory.ts';
+import type { Attributes, LeafChoice, Paging } from './paging.ts';
+
+/** Writes leaves of one shape with equal bits, whose addresses rise by the entry size. */
+export class LeafFiller {
+  readonly #entryBytes: 4 | 8;
+  readonly #compiled: CompiledShape;
+  readonly #bits: Halves;
+
+  /**
+   * @param entryBytes bytes of an entry
+   * @param compiled the leaves' shape
+   * @param bits entry bits outside the address
+   */
+  constructor(entryBytes: 4 | 8, compiled: CompiledShape, bits: bigint) {
+    this.#entryBytes = entryBytes;
+    this.#compiled = compiled;
+    this.#bits = halves(bits);
+  }
+
+  /**
+   * Fills slots in memory, window by window.
+   * @param memory physical memory, writable there
+   * @param slot physical address of the first slot
+   * @param slots how many slots
+   * @param pa physical address that the first slot maps, exact
+   */
+  fillAt(memory: Memory, slot: number, slots: number, pa: number): void {
+    for (let done = 0; done < slots; ) {
+      const at = slot + done * this.#entryBytes;
+      const { base, words } = memory.writable(at);
+      const count = Math.min(slots - done, (base + words.length * 4 - at) / this.#entryBytes);
+      this.fill(words, (at - base) / 4, count, pa + done * this.#compiled.entryBytes);
+      done += count;
+    }
+  }
+
+  /**
+   * Fills slots of one array.
+   * @param words the array that holds the slots
+   * @param at index of the first slot's first word
+   * @param slots how many slots
+   * @param pa physical address that the first slot maps, exact
+   */
+  fill(words: Uint32Array, at: number, slots: number, pa: number): void {
+    const { address, entryBytes: span, linear } = this.#compiled;
+    const { lo, hi } = this.#bits;
+    for (let done = 0; done < slots; ) {
+      const own = pa + done * span;
+      const left = (Math.floor(own / linear.bytes) + 1) * linear.bytes - own;
+      const count = Math.min(slots - done, left / span);
+      const first = lo | address.encodeLo(own);
+      if (this.#entryBytes === 4) fillNarrow(words, at + done, count, first, linear.step);
+      else fillWide(words, at + done * 2, count, first, hi | address.encodeHi(own), linear.step);
+      done += count;
+    }
+  }
+}
+
+// The loops below run on integers: what comes in was computed as doubles, and would stay so.
+
+/** Entries of one word, each the one before plus a constant. */
+function fillNarrow(words: Uint32Array, at: number, slots: number, first: number, step: number): void {
+  const end = (at + slots) | 0;
+  let word = first | 0;
+  for (let i = at | 0; i < end; i++) {
+    words[i] = word;
+    word = (word + step) | 0;
+  }
+}
+
+/** Entries of two words: the high halves are equal. */
+function fillWide(words: Uint32Array, at: number, slots: number, first: number, hi: number, step: number): void {
+  const end = (at + slots * 2) | 0;
+  const high = hi | 0;
+  let word = first | 0;
+  for (let i = at | 0; i < end; i += 2) {
+    words[i] = word;
+    words[i + 1] = high;
+    word = (word + step) | 0;
+  }
+}
 
 /**
  * Fills slots with leaves of one shape whose addresses rise by the entry size.
@@ -21,55 +104,62 @@ export function fillLeaves(
   bits: bigint,
   pa: number,
 ): void {
-  const { address, entryBytes: span } = compiled;
-  const { lo, hi } = halves(bits);
-  const last = pa + (slots - 1) * span;
-  const firstLo = address.encodeLo(pa);
-  const step = slots > 1 ? address.encodeLo(pa + span) - firstLo : 0;
-  const high = address.encodeHi(pa);
-  if (step > 0 && address.encodeHi(last) === high && address.encodeLo(last) - firstLo === step * (slots - 1)) {
-    fillLinear(words, at, slots, entryBytes, lo | firstLo, hi | high, step);
-    return;
-  }
-  // Split addresses, entries that map 4 GiB and more, and runs whose entries all store the run's address (the codec
-  // drops what lies below it).
-  for (let i = 0; i < slots; i++) {
-    const own = pa + i * span;
-    put(words, at, i, entryBytes, lo | address.encodeLo(own), hi | address.encodeHi(own));
-  }
+  new LeafFiller(entryBytes, compiled, bits).fill(words, at, slots, pa);
 }
 
-function put(words: Uint32Array, at: number, slot: number, entryBytes: 4 | 8, lo: number, hi: number): void {
-  if (entryBytes === 4) {
-    words[at + slot] = lo;
-  } else {
-    words[at + slot * 2] = lo;
-    words[at + slot * 2 + 1] = hi;
-  }
+/** A size of leaf that a paging has. */
+export interface SizeOfLeaf extends LeafSize {
+  /** Index among all sizes of the paging. */
+  readonly index: number;
+  readonly paEnd: number;
+  readonly level: number;
+  readonly compiled: CompiledShape;
+  readonly choice: LeafChoice;
+  /** What was made of the raw attributes that came last: who maps page by page mostly gives the same. */
+  last: { readonly attributes: bigint; readonly filler: LeafFiller } | undefined;
 }
 
-/** The address stays within one piece of the low half: each entry is the one before plus a constant. */
-function fillLinear(
-  words: Uint32Array,
-  at: number,
-  slots: number,
-  entryBytes: 4 | 8,
-  lo: number,
-  hi: number,
-  step: number,
-): void {
-  let word = lo | 0;
-  if (entryBytes === 4) {
-    for (let i = at; i < at + slots; i++) {
-      words[i] = word;
-      word = (word + step) | 0;
-    }
-    return;
+const sizesOf = new WeakMap<Paging, readonly SizeOfLeaf[]>();
+
+/** All leaves of a paging, the largest first. */
+function allSizes(paging: Paging): readonly SizeOfLeaf[] {
+  let sizes = sizesOf.get(paging);
+  if (sizes === undefined) {
+    sizes = [...paging.leafChoices]
+      .sort((a, b) => Number(b.leafBytes - a.leafBytes))
+      .map((choice, index): SizeOfLeaf => {
+        const { level } = choice;
+        const leafBytes = Number(choice.leafBytes);
+        const compiled = paging.codec(level).leaves.find(({ shape }) => shape.name === choice.shape) as CompiledShape;
+        // The highest address of a leaf that the entry can hold: all its address bits set.
+        const paEnd = compiled.address.decode(-1, -1) + (compiled.sharedAddress ? leafBytes : compiled.entryBytes);
+        return { index, leafBytes, paEnd, level, compiled, choice, last: undefined };
+      });
+    sizesOf.set(paging, sizes);
   }
-  const end = at + slots * 2;
-  for (let i = at; i < end; i += 2) {
-    words[i] = word;
-    words[i + 1] = hi;
-    word = (word + step) | 0;
-  }
+  return sizes;
+}
+
+/** Those of at most so many bytes, with runs or without. */
+export function usableSizes(paging: Paging, maxLeafBytes: bigint | undefined, runs: boolean): readonly SizeOfLeaf[] {
+  const sizes = allSizes(paging);
+  if (maxLeafBytes === undefined && runs) return sizes;
+  return sizes.filter(
+    ({ choice: { leafBytes, runEntries } }) =>
+      (maxLeafBytes === undefined || leafBytes <= maxLeafBytes) && (runs || runEntries === 1),
+  );
+}
+
+/** What writes leaves of a size with the wanted attributes. */
+export function fillerFor(
+  paging: Paging,
+  size: SizeOfLeaf,
+  attributes: Attributes | ((leaf: LeafChoice) => Attributes),
+): LeafFiller {
+  const given = typeof attributes === 'function' ? attributes(size.choice) : attributes;
+  if (size.last !== undefined && given === size.last.attributes) return size.last.filler;
+  const bits = paging.leafBits(size.compiled, given);
+  const filler = new LeafFiller(paging.format.entryBytes, size.compiled, bits);
+  if (typeof given === 'bigint') size.last = { attributes: given, filler };
+  return filler;
 }

@@ -5,7 +5,7 @@
 
 /** A size of leaf that may be used. */
 export interface LeafSize {
-  /** Bytes of the whole translation. */
+  /** Bytes of the whole translation, a power of two. */
   readonly leafBytes: number;
   /** Physical addresses from here on do not fit in the entry. Not supplied: all fit. */
   readonly paEnd?: number;
@@ -20,6 +20,17 @@ export interface LeafRow<Size extends LeafSize> {
   readonly count: number;
 }
 
+/** The sizes from the largest to the smallest, equal ones in their order; the very same array if it is so already. */
+function largestFirst<Size extends LeafSize>(sizes: readonly Size[]): readonly Size[] {
+  const falls = sizes.every((size, i) => i === 0 || (sizes[i - 1] as Size).leafBytes >= size.leafBytes);
+  return falls ? sizes : [...sizes].sort((a, b) => b.leafBytes - a.leafBytes);
+}
+
+/** How far an address lies above a multiple of a size. No `%`: it is slow for doubles, and powers of two need none. */
+function above(address: number, size: number): number {
+  return address - Math.floor(address / size) * size;
+}
+
 /**
  * Plans the leaves for a range, largest first at each address.
  * @param sizes sizes that may be used, in any order; two of the same size: the first wins
@@ -32,28 +43,33 @@ export function planLeaves<Size extends LeafSize>(
   pa: number,
   bytes: number,
 ): LeafRow<Size>[] | undefined {
-  const menu = [...sizes].sort((a, b) => b.leafBytes - a.leafBytes);
+  const menu = largestFirst(sizes);
   const rows: LeafRow<Size>[] = [];
-  let done = 0;
-  while (done < bytes) {
+  for (let done = 0; done < bytes; ) {
     const at = va + done;
     const to = pa + done;
     const rest = bytes - done;
-    const size = menu.find(
-      ({ leafBytes, paEnd = Number.POSITIVE_INFINITY }) =>
-        at % leafBytes === 0 && to % leafBytes === 0 && leafBytes <= rest && to + leafBytes <= paEnd,
-    );
-    if (size === undefined) return undefined;
-    let stretch = Math.min(rest, (size.paEnd ?? Number.POSITIVE_INFINITY) - to);
-    for (const larger of menu) {
-      if (larger.leafBytes <= size.leafBytes) break;
-      // A larger leaf comes next where both addresses reach its alignment, if it still fits there.
-      const wait = (larger.leafBytes - (at % larger.leafBytes)) % larger.leafBytes;
-      if ((to + wait) % larger.leafBytes === 0 && rest - wait >= larger.leafBytes) stretch = Math.min(stretch, wait);
+    let stretch = rest;
+    let found: Size | undefined;
+    for (const size of menu) {
+      const { leafBytes, paEnd = Number.POSITIVE_INFINITY } = size;
+      const over = above(at, leafBytes);
+      // Where the two addresses lie differently between multiples of a size, they never reach one together.
+      if (over !== above(to, leafBytes)) continue;
+      // Up to here a larger leaf does not fit: it comes next where both addresses reach its alignment, if it fits there.
+      const wait = over === 0 ? 0 : leafBytes - over;
+      if (rest - wait < leafBytes || to + wait + leafBytes > paEnd) continue;
+      if (wait === 0) {
+        found = size;
+        stretch = Math.min(stretch, paEnd - to);
+        break;
+      }
+      stretch = Math.min(stretch, wait);
     }
-    const count = Math.floor(stretch / size.leafBytes);
-    rows.push({ va: at, pa: to, size, count });
-    done += count * size.leafBytes;
+    if (found === undefined) return undefined;
+    const count = Math.floor(stretch / found.leafBytes);
+    rows.push({ va: at, pa: to, size: found, count });
+    done += count * found.leafBytes;
   }
   return rows;
 }

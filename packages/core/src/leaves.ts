@@ -3,10 +3,11 @@
  * check.
  */
 import type { PhysAddr, VirtAddr } from './address.ts';
-import { halves, join } from './compiled.ts';
+import { halves, join, toBig } from './compiled.ts';
 import { accumulateEffects, applyEffects, type Effect, numericFields } from './effective.ts';
 import type { CommonAttributes, FieldValues } from './format.ts';
 import type { CompiledShape } from './level-codec.ts';
+import type { Paging } from './paging.ts';
 import { type AddressSpace, type Root, stretches, type VirtRange, vaOf } from './space.ts';
 import { type Cursor, SKIP, shapeAt, traverse } from './traverse.ts';
 import { type UniformLeaf, UniformTables } from './uniform.ts';
@@ -75,12 +76,22 @@ export interface FoldOptions {
   readonly odd?: (entry: OddEntry) => void;
 }
 
-/** Interned attribute words of one shape under one set of effects. */
+/** Attribute words of one shape under one set of effects, and what they mean. There are few in any address space. */
 interface Look {
   readonly compiled: CompiledShape;
   readonly lo: number;
   readonly hi: number;
+  readonly bits: bigint;
   readonly effects: readonly Effect[];
+  readonly fields: FieldValues;
+  readonly common: CommonAttributes | undefined;
+}
+
+function makeLook(paging: Paging, compiled: CompiledShape, lo: number, hi: number, effects: readonly Effect[]): Look {
+  const bits = join(lo, hi);
+  const fields = applyEffects(numericFields(compiled, bits), effects);
+  const common = paging.format.common?.toCommon(fields, paging.features);
+  return { compiled, lo, hi, bits, effects, fields, common };
 }
 
 /** The open range of a folding traversal. */
@@ -102,25 +113,23 @@ function finished(root: Root, open: Open): MappedRange | undefined {
   if (look === undefined) return undefined;
   const { paging } = root;
   const { level } = paging.codec(open.cursorLevel);
-  const bits = join(look.lo, look.hi);
-  const fields = applyEffects(numericFields(look.compiled, bits), look.effects);
   return {
-    start: vaOf(open.start),
-    end: BigInt(open.end),
-    pa: BigInt(open.pa) as PhysAddr,
+    start: toBig(open.start) as VirtAddr,
+    end: toBig(open.end),
+    pa: toBig(open.pa) as PhysAddr,
     repeats: open.repeats,
     level: level.level,
     hardwareLevel: level.hardware,
     name: level.name,
     shape: look.compiled.shape.name,
-    leafBytes: BigInt(look.compiled.leafBytes),
+    leafBytes: toBig(look.compiled.leafBytes),
     entries: open.entries,
-    slot: BigInt(open.slot) as PhysAddr,
+    slot: toBig(open.slot) as PhysAddr,
     entry: join(open.lo, open.hi),
-    bits,
+    bits: look.bits,
     effects: look.effects,
-    fields,
-    common: paging.format.common?.toCommon(fields, paging.features),
+    fields: look.fields,
+    common: look.common,
     root: root.label,
   };
 }
@@ -131,6 +140,7 @@ class Folder {
   readonly #each: (found: MappedRange) => void;
   readonly #fold: boolean;
   readonly #boundaries: readonly number[];
+  readonly #looks = new Map<bigint, readonly Look[]>();
   #next = 0;
   readonly #open: Open = {
     start: 0,
@@ -150,6 +160,18 @@ class Folder {
     this.#each = each;
     this.#fold = fold;
     this.#boundaries = boundaries.map(Number);
+  }
+
+  /** The look of a leaf: a known one, if there is an equal one. */
+  #lookOf(compiled: CompiledShape, lo: number, hi: number, effects: readonly Effect[]): Look {
+    const key = join(lo, hi);
+    const known = this.#looks.get(key) ?? [];
+    let look = known.find((other) => other.compiled === compiled && sameEffects(other.effects, effects));
+    if (look === undefined) {
+      look = makeLook(this.#root.paging, compiled, lo, hi, effects);
+      this.#looks.set(key, [...known, look]);
+    }
+    return look;
   }
 
   /** Ends the open range. */
@@ -214,7 +236,7 @@ class Folder {
     open.slot = word.slot;
     open.lo = word.lo;
     open.hi = word.hi;
-    open.look = { compiled, lo, hi, effects };
+    open.look = this.#lookOf(compiled, lo, hi, effects);
   }
 }
 
@@ -312,7 +334,13 @@ function attributeHalves(compiled: CompiledShape): { readonly lo: number; readon
 
 function sameEffects(a: readonly Effect[], b: readonly Effect[]): boolean {
   if (a === b) return true;
-  return a.length === b.length && a.every((effect, i) => effect.value === b[i]?.value);
+  return (
+    a.length === b.length &&
+    a.every(({ on, op, value }, i) => {
+      const other = b[i];
+      return value === other?.value && on === other.on && op === other.op;
+    })
+  );
 }
 
 /** Everything that is mapped in a range, folded; see {@link eachMapped}. */

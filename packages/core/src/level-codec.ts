@@ -45,6 +45,11 @@ export interface CompiledShape {
   readonly sharedAddress: boolean;
   /** Bits of a virtual address that a leaf passes on to the physical address, in halves. */
   readonly offset: Halves;
+  /**
+   * How entries that map one thing after the other differ: within an aligned stretch of `bytes`, each is the one before
+   * plus `step` in its low half. Means something for leaves only.
+   */
+  readonly linear: Linear;
   /** Bits that make the shape what it is, and their values. */
   readonly fixedMask: bigint;
   readonly fixedValue: bigint;
@@ -52,6 +57,12 @@ export interface CompiledShape {
   readonly fields: readonly Field[];
   /** Table effects that act under the features. */
   readonly effects: readonly TableEffect[];
+}
+
+/** See {@link CompiledShape.linear}. */
+export interface Linear {
+  readonly bytes: number;
+  readonly step: number;
 }
 
 interface CompiledRule {
@@ -185,6 +196,14 @@ export class LevelCodec {
   }
 }
 
+/** How far the address bits from an entry's size up stay together in the low half of the entry. */
+function linearOf(address: CompiledAddress, entryBytes: number): Linear {
+  const step = address.encodeLo(entryBytes);
+  let bytes = entryBytes;
+  while (step !== 0 && address.encodeLo(bytes) === step * (bytes / entryBytes)) bytes *= 2;
+  return { bytes, step };
+}
+
 function compileShape(shape: Shape, index: number, level: Level, features: ReadonlySet<string>): CompiledShape {
   const run = shape.kind === 'leaf' ? shape.run : undefined;
   const runEntries = run?.entries ?? 1;
@@ -200,6 +219,7 @@ function compileShape(shape: Shape, index: number, level: Level, features: Reado
   const pieces = shape.kind === 'empty' ? [] : shape.address.filter((piece) => featuresHold(piece.when, features));
   // A leaf stores its own address from its size up; a table pointer is read as it stands.
   const fromBit = shape.kind === 'leaf' ? Math.log2(addressBytes) : 0;
+  const address = new CompiledAddress(pieces, fromBit);
   let fixedMask = 0n;
   let fixedValue = 0n;
   for (const test of shape.match) {
@@ -212,12 +232,13 @@ function compileShape(shape: Shape, index: number, level: Level, features: Reado
     index,
     kind: shape.kind === 'empty' ? EMPTY : shape.kind === 'table' ? TABLE : LEAF,
     tests: new CompiledTests(shape.match),
-    address: new CompiledAddress(pieces, fromBit),
+    address,
     entryBytes: level.entrySpan,
     leafBytes,
     runEntries,
     sharedAddress,
     offset: halves(BigInt(addressBytes) - 1n),
+    linear: sharedAddress ? { bytes: leafBytes, step: 0 } : linearOf(address, level.entrySpan),
     fixedMask,
     fixedValue,
     fields: shape.fields.filter((field) => featuresHold(field.when, features)),

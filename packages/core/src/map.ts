@@ -1,17 +1,18 @@
 /**
  * Mapping a range: planned and checked first, then written. Nothing is written unless everything will succeed.
  */
-import { hex, type PhysAddr, sizeText, type VirtAddr } from './address.ts';
+import { type PhysAddr, sizeText, type VirtAddr } from './address.ts';
 import type { TableAllocator } from './allocator.ts';
 import { allocateAll, type Change, ChangeLog, type TableNeed, type TableRecord, zeroTable } from './change.ts';
-import { type Halves, halves } from './compiled.ts';
+import { type Halves, halves, toBig } from './compiled.ts';
 import { ArgumentError, MalformedEntryError, OutOfTablesError, OverlapError } from './errors.ts';
-import { fillLeaves } from './fill.ts';
+import { fillerFor, type LeafFiller, type SizeOfLeaf, usableSizes } from './fill.ts';
 import { type LeafRow, planLeaves } from './leaf-plan.ts';
 import type { CompiledShape } from './level-codec.ts';
+import { writeProbe } from './memory.ts';
 import type { Attributes, LeafChoice } from './paging.ts';
 import { type AddressSpace, type Stretch, stretches, vaOf } from './space.ts';
-import { type Action, AGAIN, type Cursor, DESCEND, shapeAt, traverse } from './traverse.ts';
+import { type Action, AGAIN, type Cursor, DESCEND, SKIP, shapeAt, traverse } from './traverse.ts';
 
 /** A mapping to be made. */
 export interface MapRequest {
@@ -41,18 +42,22 @@ export interface MapRequest {
   readonly allocator?: TableAllocator;
 }
 
-interface SizeOfLeaf {
-  readonly leafBytes: number;
-  readonly paEnd: number;
-  readonly level: number;
-  readonly compiled: CompiledShape;
-  readonly choice: LeafChoice;
+/** Empty slots, one after the other in memory, that the check of a row has come across. */
+interface Spot {
+  /** Physical address of the first one. */
+  slot: number;
+  slots: number;
+}
+
+/** A row of leaves on its way into the tables. */
+interface Row extends LeafRow<SizeOfLeaf> {
+  readonly filler: LeafFiller;
+  readonly spot: Spot;
 }
 
 interface Part {
   readonly stretch: Stretch;
-  readonly rows: readonly LeafRow<SizeOfLeaf>[];
-  readonly bits: ReadonlyMap<CompiledShape, bigint>;
+  readonly rows: readonly Row[];
   readonly needs: readonly TableNeed[];
   readonly detached: readonly TableRecord[];
 }
@@ -70,22 +75,6 @@ export interface MapPlan {
   readonly tables: readonly { readonly level: number; readonly va: VirtAddr; readonly bytes: number }[];
   /** Bytes of all those tables. */
   readonly tableBytes: bigint;
-}
-
-function usableSizes(stretch: Stretch, request: MapRequest): SizeOfLeaf[] {
-  const { paging } = stretch.root;
-  const limit = request.maxLeafBytes ?? 1n << 64n;
-  return paging.leafChoices
-    .filter((choice) => choice.leafBytes <= limit && (request.runs !== false || choice.runEntries === 1))
-    .map((choice) => {
-      const leafBytes = Number(choice.leafBytes);
-      const compiled = paging
-        .codec(choice.level)
-        .leaves.find(({ shape }) => shape.name === choice.shape) as CompiledShape;
-      // The highest address of a leaf that the entry can hold: all its address bits set.
-      const paEnd = compiled.address.decode(-1, -1) + (compiled.sharedAddress ? leafBytes : compiled.entryBytes);
-      return { leafBytes, paEnd, level: choice.level, compiled, choice };
-    });
 }
 
 function overlap(what: string, cursor: Cursor): OverlapError {
@@ -108,15 +97,14 @@ function needTables(
   to: number,
   leafLevel: number,
   needs: TableNeed[],
-  covered: Float64Array,
+  covered: number[],
 ): void {
   if (level < leafLevel) return;
-  const levels = part.root.paging.geometry.levels;
-  const span =
-    (levels[level] as (typeof levels)[number]).entrySpan * (levels[level] as (typeof levels)[number]).entries;
+  const { entrySpan, entries } = part.root.paging.codec(level).level;
+  const span = entrySpan * entries;
   for (let start = Math.floor(from / span) * span; start < to; start += span) {
     // The rows of one request come in rising order; a table that an earlier row needed is not needed again.
-    if (start >= (covered[level] as number)) {
+    if (start >= (covered[level] ?? 0)) {
       needs.push({ level, va: start });
       covered[level] = start + span;
     }
@@ -128,27 +116,29 @@ function needTables(
 function checkRow(
   space: AddressSpace,
   stretch: Stretch,
-  row: LeafRow<SizeOfLeaf>,
+  row: Row,
   needs: TableNeed[],
-  covered: Float64Array,
+  covered: number[],
   detached: TableRecord[],
 ): void {
+  const { spot } = row;
   const { level } = row.size;
+  const { entryBytes } = stretch.root.paging.format;
   const end = row.va + row.count * row.size.leafBytes;
-  let proven = { base: 0, end: 0 };
+  const prove = writeProbe(space.memory);
   traverse(
     space.memory,
     { root: stretch.root, start: row.va, end },
     {
       hole(cursor) {
-        // Every slot that will be written is in a hole: prove now that it can be.
-        if (cursor.slot < proven.base || cursor.slot >= proven.end) {
-          const { base, words } = space.memory.writable(cursor.slot);
-          proven = { base, end: base + words.length * 4 };
-        }
+        // Prove now that what will be written can be; nothing is written below a table that gives way to a leaf.
+        if (cursor.level >= level) prove(cursor.slot);
         if ((cursor.lo | cursor.hi) !== 0) throw overlap('a non-empty software entry', cursor);
         if (cursor.level > level) {
           needTables(stretch, cursor.level - 1, cursor.va, cursor.end, level, needs, covered);
+        } else if (cursor.level === level) {
+          if (spot.slots === 0) spot.slot = cursor.slot;
+          if (cursor.slot === spot.slot + spot.slots * entryBytes) spot.slots++;
         }
         return undefined;
       },
@@ -157,6 +147,7 @@ function checkRow(
       },
       table(cursor) {
         if (cursor.level > level) return DESCEND;
+        if (cursor.level === level) prove(cursor.slot);
         const shape = shapeAt(cursor);
         const below = stretch.root.paging.codec(cursor.level - 1).level;
         detached.push({
@@ -203,33 +194,30 @@ function planParts(space: AddressSpace, request: MapRequest): Part[] {
   if (bytes <= 0n) throw new ArgumentError('map-bytes', 'a mapping needs a positive size', { bytes });
   const parts = stretches(space, { start: va, end: va + bytes });
   return parts.map((stretch) => {
-    const { paging } = stretch.root;
-    const first = BigInt(pa) + BigInt(stretch.start) - va;
-    const length = stretch.end - stretch.start;
+    const { root, start, end } = stretch;
+    const { paging } = root;
+    const first = BigInt(pa) + toBig(start) - va;
     paging.checkAddress(first, paging.pageBytes);
-    paging.checkAddress(first + BigInt(length) - paging.pageBytes, paging.pageBytes);
-    const sizes = usableSizes(stretch, request);
-    const free = request.existing === 'keep' ? gaps(space, stretch) : [stretch];
-    const rows = free.flatMap(({ start, end }) => {
-      const planned = planLeaves(sizes, start, Number(first) + (start - stretch.start), end - start);
-      if (planned !== undefined) return planned;
-      throw new ArgumentError('map-size', `no leaf of at most ${sizeText(request.maxLeafBytes ?? 0n)} fits the range`, {
-        va,
-        pa,
-        bytes,
-      });
-    });
-    const bits = new Map<CompiledShape, bigint>();
-    for (const { size } of rows) {
-      if (bits.has(size.compiled)) continue;
-      const given = typeof request.attributes === 'function' ? request.attributes(size.choice) : request.attributes;
-      bits.set(size.compiled, paging.leafBits(size.compiled, given));
+    paging.checkAddress(first + toBig(end - start) - paging.pageBytes, paging.pageBytes);
+    const sizes = usableSizes(paging, request.maxLeafBytes, request.runs ?? true);
+    const rows: Row[] = [];
+    const fillers: LeafFiller[] = []; // by size
+    for (const free of request.existing === 'keep' ? gaps(space, stretch) : [stretch]) {
+      const planned = planLeaves(sizes, free.start, Number(first) + (free.start - start), free.end - free.start);
+      if (planned === undefined) {
+        const limit = sizeText(request.maxLeafBytes ?? 0n);
+        throw new ArgumentError('map-size', `no leaf of at most ${limit} fits the range`, { va, pa, bytes });
+      }
+      for (const { va, pa, size, count } of planned) {
+        fillers[size.index] ??= fillerFor(paging, size, request.attributes);
+        rows.push({ va, pa, size, count, filler: fillers[size.index] as LeafFiller, spot: { slot: 0, slots: 0 } });
+      }
     }
     const needs: TableNeed[] = [];
     const detached: TableRecord[] = [];
-    const covered = new Float64Array(paging.levels.length).fill(-1);
+    const covered: number[] = []; // by level: up to which address there will be tables
     for (const row of rows) checkRow(space, stretch, row, needs, covered, detached);
-    return { stretch, rows, bits, needs, detached };
+    return { stretch, rows, needs, detached };
   });
 }
 
@@ -251,59 +239,93 @@ export function planMap(space: AddressSpace, request: MapRequest): MapPlan {
   };
 }
 
-/** Bits of the table pointers that a stretch gets, by the level that holds them; each level is asked for once. */
-function tablePointers(stretch: Stretch, request: MapRequest): (level: number) => Halves {
+/** The table pointers that the needed tables get, without their addresses, by the level that holds them. */
+function pointersFor({ stretch, needs }: Part, request: MapRequest): readonly Halves[] {
   const { paging } = stretch.root;
   const given = request.tableAttributes;
-  const known = new Map<number, Halves>();
-  return (level) => {
-    let found = known.get(level);
-    if (found === undefined) {
-      const compiled = paging.codec(level).table;
-      if (compiled === undefined) throw new ArgumentError('table-level', 'no table pointers at that level', { level });
-      found = halves(paging.tableBits(compiled, typeof given === 'function' ? given(level) : given));
-      known.set(level, found);
-    }
-    return found;
-  };
+  const pointers: Halves[] = [];
+  for (const { level: below } of needs) {
+    const level = below + 1;
+    if (pointers[level] !== undefined) continue;
+    const compiled = paging.codec(level).table;
+    if (compiled === undefined) throw new ArgumentError('table-level', 'no table pointers at that level', { level });
+    pointers[level] = halves(paging.tableBits(compiled, typeof given === 'function' ? given(level) : given));
+  }
+  return pointers;
 }
 
 function writeRow(
   space: AddressSpace,
-  { stretch, bits }: Part,
-  row: LeafRow<SizeOfLeaf>,
+  { root }: Stretch,
+  { va, pa, size, count, filler, spot }: Row,
   frames: { next: number; readonly records: readonly TableRecord[] },
-  pointer: (level: number) => Halves,
+  pointers: readonly Halves[],
   log: ChangeLog,
 ): void {
-  const { compiled, level } = row.size;
-  const word = bits.get(compiled) as bigint;
-  const end = row.va + row.count * row.size.leafBytes;
+  const { level } = size;
+  const { entrySpan } = root.paging.codec(level).level;
+  const end = va + count * size.leafBytes;
+  const installed = (from: number, slots: number): void => {
+    log.note(from, from + slots * entrySpan, 'installed', level, entrySpan);
+    log.entries += slots;
+  };
+  if (spot.slots * entrySpan === end - va) {
+    filler.fillAt(space.memory, spot.slot, spot.slots, pa);
+    installed(va, spot.slots);
+    return;
+  }
   traverse(
     space.memory,
-    { root: stretch.root, start: row.va, end },
+    { root, start: va, end },
     {
       bulk(cursor) {
         if (cursor.level !== level) return 0;
         const words = cursor.bulk();
         const slots = Math.min(cursor.slotsLeft, cursor.bulkSlots);
-        const pa = row.pa + (cursor.entryVa - row.va);
-        fillLeaves(words, cursor.bulkAt, slots, stretch.root.paging.format.entryBytes, compiled, word, pa);
-        log.note(cursor.entryVa, cursor.entryVa + slots * cursor.span, 'installed', level, cursor.span);
-        log.entries += slots;
+        filler.fill(words, cursor.bulkAt, slots, pa + (cursor.entryVa - va));
+        installed(cursor.entryVa, slots);
         return slots;
       },
-      hole(cursor): Action | undefined {
-        const record = frames.records[frames.next++] as TableRecord;
-        const at = Number(record.address);
-        zeroTable(space, at, record.bytes);
+      hole(cursor): Action {
+        const { address, bytes } = frames.records[frames.next++] as TableRecord;
+        const at = Number(address);
+        // A table that this row fills is complete before anything points to it.
+        const whole =
+          cursor.level === level + 1 && cursor.va === cursor.entryVa && cursor.end - cursor.va === cursor.span;
+        if (whole) {
+          const slots = bytes / root.paging.format.entryBytes;
+          filler.fillAt(space.memory, at, slots, pa + (cursor.entryVa - va));
+          installed(cursor.entryVa, slots);
+        } else {
+          zeroTable(space, at, bytes);
+        }
         const table = cursor.codec.table as CompiledShape;
-        const { lo, hi } = pointer(cursor.level);
+        const { lo, hi } = pointers[cursor.level] as Halves;
         cursor.store(lo | table.address.encodeLo(at), hi | table.address.encodeHi(at));
-        return AGAIN;
+        return whole ? SKIP : AGAIN;
       },
     },
   );
+}
+
+/** Allocates the tables of all parts, or none. */
+function allocateParts(
+  space: AddressSpace,
+  parts: readonly Part[],
+  { allocator, va }: MapRequest,
+): readonly (readonly TableRecord[])[] {
+  const records: TableRecord[][] = [];
+  const missing = (tables: number): Error =>
+    new OutOfTablesError('no-allocator', 'the mapping needs tables and no allocator was given', { tables, va });
+  try {
+    for (const { stretch, needs } of parts) {
+      records.push(allocateAll(space, stretch.root, needs, allocator, () => missing(needs.length)));
+    }
+  } catch (error) {
+    for (const { address, ...needed } of records.flat().reverse()) allocator?.free(address, needed);
+    throw error;
+  }
+  return records;
 }
 
 /**
@@ -317,38 +339,19 @@ function writeRow(
  */
 export function map(space: AddressSpace, request: MapRequest): Change {
   const parts = planParts(space, request);
-  const pointers = parts.map(({ stretch, needs }) => {
-    const pointer = tablePointers(stretch, request);
-    for (const level of new Set(needs.map((need) => need.level + 1))) pointer(level);
-    return pointer;
-  });
+  const pointers = parts.map((part) => pointersFor(part, request));
   const log = new ChangeLog();
-  const records: TableRecord[][] = [];
-  try {
-    for (const { stretch, needs } of parts) {
-      records.push(
-        allocateAll(space, stretch.root, needs, request.allocator, () => {
-          return new OutOfTablesError('no-allocator', 'the mapping needs tables and no allocator was given', {
-            tables: needs.length,
-            va: hex(request.va),
-          });
-        }),
-      );
-    }
-  } catch (error) {
-    for (const { address, ...needed } of records.flat().reverse()) request.allocator?.free(address, needed);
-    throw error;
-  }
+  const records = allocateParts(space, parts, request);
   parts.forEach((part, i) => {
-    const frames = { next: 0, records: records[i] as TableRecord[] };
-    log.allocated.push(...frames.records);
+    const frames = { next: 0, records: records[i] as readonly TableRecord[] };
+    for (const record of frames.records) log.allocated.push(record);
     log.detached.push(...part.detached);
     for (const { va, level } of part.detached) {
       const above = part.stretch.root.paging.codec(level + 1).level;
       const below = part.stretch.root.paging.codec(level).level;
       log.note(Number(va), Number(va) + above.entrySpan, 'changed', level, below.entrySpan, true);
     }
-    for (const row of part.rows) writeRow(space, part, row, frames, pointers[i] as (level: number) => Halves, log);
+    for (const row of part.rows) writeRow(space, part.stretch, row, frames, pointers[i] as readonly Halves[], log);
   });
   return log.finish();
 }
