@@ -49,16 +49,19 @@ export const brokenDescriptions: Readonly<Record<string, readonly Broken[]>> = {
     },
     {
       what: 'a rule for an unknown shape',
+      refused: true,
       rule: 'rule-shape',
       subject: () => subject({ rules: [{ ...nothing, tests: [{ mask: 1n, equals: 0n }], shapes: ['block'] }] }),
     },
     {
       what: 'a condition on an unknown feature',
+      refused: true,
       rule: 'feature-unknown',
       subject: () => subject({ rules: [{ ...nothing, tests: [{ mask: 1n, equals: 0n }], when: ['!sv_typo'] }] }),
     },
     {
       what: 'an effect of an unknown field',
+      refused: true,
       rule: 'effect-field',
       subject: () => subject({ shapes: shapes('table', () => ({ effects: [{ field: 'nope', on: 'w', op: 'and' }] })) }),
     },
@@ -210,6 +213,7 @@ export const brokenDescriptions: Readonly<Record<string, readonly Broken[]>> = {
     },
     {
       what: 'pointers exist at level 0',
+      refused: true,
       rule: 'table-at-leaves',
       subject: () => subject({ shapes: shapes('table', () => ({ levels: undefined })) }),
     },
@@ -237,6 +241,7 @@ export const brokenDescriptions: Readonly<Record<string, readonly Broken[]>> = {
     },
     {
       what: 'words at level 0 are tables',
+      refused: true,
       rule: 'table-at-leaves',
       subject: () => subject({ shapes: shapes('table', () => ({ levels: undefined })) }),
     },
@@ -286,7 +291,6 @@ export const brokenDescriptions: Readonly<Record<string, readonly Broken[]>> = {
   'edge-pages': [
     {
       what: 'a table is indexed by other bits',
-      rule: 'path-index',
       subject: () =>
         tampered((paging) => {
           const codec = paging.codec(0);
@@ -333,6 +337,7 @@ export const brokenDescriptions: Readonly<Record<string, readonly Broken[]>> = {
     },
     {
       what: 'a walk falls through level 0',
+      refused: true,
       subject: () => subject({ shapes: shapes('table', () => ({ levels: undefined })) }),
     },
   ],

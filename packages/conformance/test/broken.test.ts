@@ -1,4 +1,5 @@
 /** The kit can fail: for every check, subjects with one thing wrong that it must find. */
+import { FormatError } from '@pagefold/core';
 import { describe, expect, test } from 'vitest';
 import { ConformanceError, checks } from '../src/index.ts';
 import { subject } from './broken.ts';
@@ -12,8 +13,14 @@ test('every check is seen to fail', () => {
   expect([...byName.keys()].sort()).toEqual(Object.keys(broken).sort());
 });
 
+test('every check has a broken subject that core does not refuse before the kit can look', () => {
+  for (const [name, cases] of Object.entries(broken)) {
+    expect([name, cases.some(({ refused }) => refused !== true)]).toEqual([name, true]);
+  }
+});
+
 describe.each(Object.entries(broken))('%s', (name, cases) => {
-  test.each(cases)('finds: $what', ({ subject: make, rule }) => {
+  test.each(cases.filter(({ refused }) => refused !== true))('finds: $what', ({ subject: make, rule }) => {
     let found: unknown;
     try {
       byName.get(name)?.run(make());
@@ -27,6 +34,12 @@ describe.each(Object.entries(broken))('%s', (name, cases) => {
     expect(error.message).toContain('seed 1');
     if (rule !== undefined) expect(error.rule).toBe(rule);
   });
+});
+
+const refused = Object.values(broken).flatMap((cases) => cases.filter((each) => each.refused === true));
+
+test.each(refused)('core refuses already: $what', ({ subject: make }) => {
+  expect(make).toThrow(FormatError);
 });
 
 test('the unbroken toy passes them all', () => {

@@ -17,6 +17,8 @@ export interface Broken {
   readonly subject: () => ConformanceSubject;
   /** The rule that finds it, if only one can. */
   readonly rule?: string;
+  /** Core refuses the description before the kit can look at it. */
+  readonly refused?: true;
 }
 
 const OPTIONS: ToyOptions = { name: 'broken', run: { entries: 16, address: 'own', levels: [0, 1] } };

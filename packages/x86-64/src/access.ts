@@ -1,7 +1,8 @@
 /**
  * Who may do what through a leaf. Shadow stacks (CR4.CET) are not modelled.
- * Sources: Intel SDM vol. 3A, section 5.6.1 "Determination of Access Rights", 5.6.2 "Protection Keys", 5.8 "Accessed and
- * Dirty Flags" (4.6 and 4.8 in editions before 2024); AMD APM vol. 2, section 5.6 "Page-Protection Checks".
+ * Sources: Intel SDM vol. 3A, section 5.6.1 "Determination of Access Rights", 5.6.2 "Protection Keys", 5.8
+ * "Accessed and Dirty Flags" (4.6 and 4.8 in editions before 2024); AMD APM vol. 2, section 5.6 "Page-Protection
+ * Checks".
  */
 import type { AccessRequest, AccessRules, FieldValues } from '@pagefold/core';
 

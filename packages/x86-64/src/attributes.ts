@@ -1,6 +1,6 @@
 /**
- * Leaf fields in the vocabulary that all formats share. Memory types: `normal` is write-back, `uncached` write-combining,
- * `device` UC- or UC (Linux's ioremap takes UC-); the other two are called by their own names.
+ * Leaf fields in the vocabulary that all formats share. Memory types: `normal` is write-back, `uncached`
+ * write-combining, `device` UC- or UC (Linux's ioremap takes UC-); the other two are called by their own names.
  * Sources: Intel SDM vol. 3A, section 5.6 (rights), 5.9 (memory typing); Linux 6.12 arch/x86/mm/ioremap.c.
  */
 import type { AttributeRules, CommonAttributes } from '@pagefold/core';

@@ -1,7 +1,7 @@
 /**
  * What a refused access is called, and the error code of a page fault.
- * Sources: Intel SDM vol. 3A, section 5.7 "Page-Fault Exceptions", figure 5-12 (4.7, 4-12 in editions before 2024), 5.5.4
- * (canonical addresses); AMD APM vol. 2, section 8.4.2 "Page-Fault Error Code".
+ * Sources: Intel SDM vol. 3A, section 5.7 "Page-Fault Exceptions", figure 5-12 (4.7, 4-12 in editions before 2024),
+ * 5.5.4 (canonical addresses); AMD APM vol. 2, section 8.4.2 "Page-Fault Error Code".
  */
 import type { AccessRequest, Fault, FaultEvent, FaultReport } from '@pagefold/core';
 

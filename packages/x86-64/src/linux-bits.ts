@@ -1,7 +1,7 @@
 /**
  * Entry bits under Linux's names.
- * Source: Linux 6.12 arch/x86/include/asm/pgtable_types.h (`_PAGE_BIT_*`), asm/page_64_types.h (`__PHYSICAL_MASK_SHIFT`).
- * Of the software bits, SAVED_DIRTY moved with shadow stacks (6.6), and SOFTW4 has been bit 57 since then.
+ * Source: Linux 6.12 arch/x86/include/asm/pgtable_types.h (`_PAGE_BIT_*`), asm/page_64_types.h
+ * (`__PHYSICAL_MASK_SHIFT`).
  */
 import { ArgumentError } from '@pagefold/core';
 

@@ -1,7 +1,7 @@
 /**
- * What Linux's tests say of raw entries. They differ from the hardware where software has a use for entries that are not
- * present: PROT_NONE pages (the global bit without P) and huge pages under change (PS without P) are present to Linux,
- * and the page numbers of all such entries are stored inverted, against speculation past the missing P.
+ * What Linux's tests say of raw entries. They differ from the hardware where software has a use for entries that are
+ * not present: PROT_NONE pages (the global bit without P) and huge pages under change (PS without P) are present to
+ * Linux, and the page numbers of all such entries are stored inverted, against speculation past the missing P.
  * Source: Linux 6.12 arch/x86/include/asm/pgtable.h, asm/pgtable-invert.h. That the tests of a name above a folded one
  * are constant is core's business (`createNames`).
  */

@@ -5,7 +5,7 @@ import { errorCode, keyAllows, rightsAllow, type Situation } from './reference.t
 
 const BOTH = [false, true] as const;
 const KINDS = ['read', 'write', 'execute'] as const;
-/** Key 5: nothing forbidden, accesses forbidden, writes forbidden, both; and another key's bits, which must not matter. */
+/** Key 5: nothing forbidden, accesses forbidden, writes forbidden, both; and another key's bits. */
 const KEY_REGISTERS = [0, 1 << 10, 2 << 10, 3 << 10, ~(3 << 10) >>> 0];
 
 function* situations(): Generator<Situation> {

@@ -1,6 +1,6 @@
 /**
- * Slow, obvious references: rights as the sentences of SDM 5.6.1 and 5.6.2 state them one by one, error codes as 5.7 does,
- * and a descent that knows no more than where the fields are.
+ * Slow, obvious references: rights as the sentences of SDM 5.6.1 and 5.6.2 state them one by one, error codes as 5.7
+ * does, and a descent that knows no more than where the fields are.
  */
 
 /** A leaf with the rights of all levels, an access, and the control bits. */

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Boots an x86-64 kernel under QEMU, stops it in user mode, and writes a capture: table pages, registers, oracle.
 
-The oracle is QEMU's own: the monitor commands `gva2gpa` for addresses, `info tlb` for leaves, `info mem` for permissions.
-Which pages are tables is found by the small walker below, which knows nothing of Pagefold. See README.md beside this file.
+The oracle is QEMU's own: the monitor commands `gva2gpa` for addresses, `info tlb` for leaves, `info mem` for
+permissions. Which pages are tables is found by the small walker below, which knows nothing of Pagefold. See README.md
+beside this file.
 """
 
 import argparse
@@ -204,6 +205,8 @@ class Walker:
                 yield from self.descend(word & ADDRESS, level - 1, va)
 
     def translate(self, root, va):
+        if va != self.canonical(va & ((1 << (12 + 9 * self.levels)) - 1)):
+            return None
         table = root
         for level in range(self.levels - 1, -1, -1):
             shift = 12 + 9 * level
@@ -229,7 +232,8 @@ def questions(runs, walker, limit, seed):
     asked |= {(1 << 47) - 1, 1 << 56, (1 << 56) - 1, 1 << 63, (1 << 63) - 1, 0xFFFF800000000000, 0xFFFF7FFFFFFFFFFF}
     chosen = runs if len(runs) <= limit // 6 else chance.sample(runs, limit // 6)
     for start, end, _ in chosen:
-        asked |= {start, end - 1, max(start - 1, 0), end & top, chance.randrange(start, end), chance.randrange(start, end)}
+        asked |= {start, end - 1, max(start - 1, 0), end & top}
+        asked |= {chance.randrange(start, end), chance.randrange(start, end)}
     while len(asked) < limit + 300:
         start, end, _ = chance.choice(runs)
         # Somewhere near a run: within what one entry of some level covers.
@@ -334,7 +338,10 @@ def capture(given, machine, inside, boot_args, cpu):
         time.sleep(0.01)
     text = console(inside)
     lines = lambda tag: re.findall(rf'^{tag} (.*)$', text, re.M)
-    symbols = {name: f'0x{value}' for value, name in (re.match(r'(\S+) \S (\S+)', line).groups() for line in lines('SYMBOL'))}
+    symbols = {}
+    for line in lines('SYMBOL'):
+        value, _, name = line.split()[:3]
+        symbols[name] = f'0x{value}'
 
     walker = Walker(Memory(inside('ram'), given.memory << 20), given.levels)
     # Under page table isolation a process has two roots side by side; the user's is the one with bit 12 set.
@@ -366,15 +373,16 @@ def capture(given, machine, inside, boot_args, cpu):
         }
         for va in questions(runs, walker, given.questions, label):
             pa = ask(qmp, va)
-            oracle.append(json.dumps({'va': hex(va), 'pa': None if pa is None else hex(pa), 'root': label, 'source': 'gva2gpa'}))
-            known = walker.translate(value & ADDRESS, va) if va == walker.canonical(va & ((1 << (12 + 9 * given.levels)) - 1)) else None
-            wrong += known != pa
+            answer = {'va': hex(va), 'pa': None if pa is None else hex(pa), 'root': label, 'source': 'gva2gpa'}
+            oracle.append(json.dumps(answer))
+            wrong += walker.translate(value & ADDRESS, va) != pa
         permissions += [f'root {label}', *lines_of(qmp.monitor('info mem'))]
         leaves += [f'root {label}', *lines_of(qmp.monitor('info tlb'))]
     gdb.write('cr3', user)
     if wrong:
         sys.exit(f'the walker of this script and QEMU disagree {wrong} times')
 
+    version = qmp.command('query-version')
     maxphyaddr = re.search(r'MAXPHYADDR (\d+)', text)
     facts_file = {
         'name': os.path.basename(os.path.normpath(given.out)),
@@ -389,13 +397,13 @@ def capture(given, machine, inside, boot_args, cpu):
         'tables': len(walker.tables),
         'isolation': isolated,
         'stopped': f'in user mode at {registers["RIP"]:#x}',
-        'qemu': f'qemu-system-x86_64 -M q35 -cpu {cpu} -smp 1 -m {given.memory} -kernel <kernel> -initrd <initramfs> -append "{boot_args}"',
-        'qemu_version': qmp.command('query-version')['package'] or str(qmp.command('query-version')['qemu']),
+        'qemu': f'qemu-system-x86_64 -M q35 -cpu {cpu} -smp 1 -m {given.memory} -append "{boot_args}"',
+        'qemu_version': f'QEMU {version["qemu"]["major"]}.{version["qemu"]["minor"]} {version["package"]}'.strip(),
         'kernel_version': lines('KERNEL')[0] if lines('KERNEL') else '',
         'boot_args': boot_args,
         'symbols': symbols,
         'user_regions': [dict(zip(('what', 'start', 'bytes'), line.split())) for line in lines('REGION')],
-        'note': 'gva2gpa does not look at permissions or reserved bits: null means not mapped. info mem shows user and write rights of all levels together.',
+        'note': 'gva2gpa looks at neither permissions nor reserved bits: null means not mapped',
     }
     os.makedirs(given.out, exist_ok=True)
     target = lambda name: os.path.join(given.out, name)

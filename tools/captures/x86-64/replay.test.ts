@@ -87,7 +87,8 @@ describe.each(captures)('%s', (name) => {
       const { nx, g, ps, pat, d, a, pcd, pwt, us, rw } = paging?.decode(level, entry).fields ?? {};
       // Bit 7 is shown as P, whatever it means.
       const flags = [nx, g, level === 0 ? pat : ps, d, a, pcd, pwt, us, rw];
-      return `${digits(start)}: ${digits(pa)} ${flags.map((flag, at) => (flag === 1n ? 'XGPDACTUW'[at] : '-')).join('')}`;
+      const shown = flags.map((flag, at) => (flag === 1n ? 'XGPDACTUW'[at] : '-')).join('');
+      return `${digits(start)}: ${digits(pa)} ${shown}`;
     });
     expect(ours).toEqual(printed(join(folder, 'tlb.txt.gz')).get(label));
   });
