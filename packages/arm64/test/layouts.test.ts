@@ -199,8 +199,8 @@ describe('layouts for tools', () => {
     expect(narrow?.facts.high_memory).toBe(0xffff_0000_8000_0000n);
     expect(regionNamed(narrow as Layout, 'linear')?.usedTo).toBe(0xffff_0000_8000_0000n);
     expect(arm64Layouts.create({ profile: '5.10' }).map(({ profile }) => profile)).toEqual(['v5.4-v5.10']);
-    expect(arm64Layouts.create({ 'sw-tags': true })[0]?.facts.KASAN_SHADOW_SCALE_SHIFT).toBe(4n);
-    expect(() => arm64Layouts.create({ 'sw-tags': true, kasan: true })).toThrow(/kasan-kind/);
+    expect(arm64Layouts.create({ kasan: 'sw_tags' })[0]?.facts.KASAN_SHADOW_SCALE_SHIFT).toBe(4n);
+    expect(arm64Layouts.create({ kasan: true })[0]?.facts.KASAN_SHADOW_SCALE_SHIFT).toBe(3n);
     expect(() => arm64Layouts.create({ 'kernel-start': 0n })).toThrow(/layout-kernel/);
     expect(() => arm64Layouts.create({ 'struct-page': 0n })).toThrow(/layout-struct-page/);
   });

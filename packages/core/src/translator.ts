@@ -13,9 +13,24 @@ import type { PhysAddr } from './address.ts';
 import { turned } from './compiled.ts';
 import { ArgumentError } from './errors.ts';
 import type { NumberRange } from './geometry.ts';
-import { type CompiledShape, LEAF, type LevelCodec, LOW_BITS, TABLE } from './level-codec.ts';
+import { type CompiledShape, LEAF, type LevelCodec, TABLE } from './level-codec.ts';
 import type { Memory } from './memory.ts';
 import { type AddressSpace, type Root, withoutTag } from './space.ts';
+import {
+  BY,
+  CODE_BITS,
+  HIGH_FROM_HI,
+  HIGH_FROM_LO,
+  LOW_FROM_HI,
+  LOW_FROM_LO,
+  LOW_MASK,
+  NO_LEAF,
+  OFFSET_HI,
+  OFFSET_LO,
+  planTranslator,
+  type Reach,
+  type RootReach,
+} from './translator-plan.ts';
 
 /** What a batch writes for an address that is not mapped. */
 export const UNMAPPED: bigint = (1n << 64n) - 1n;
@@ -25,8 +40,6 @@ const ONE_WORD = new Uint32Array(1);
 
 /** Regions that are remembered: a power of two. 4096 last-level tables of 512 entries reach over 8 GiB of 4 KiB pages. */
 const SLOTS = 4096;
-/** A region is at most 2 GiB, so that its number and the indices in it can be taken from the halves of an address. */
-const MAX_REGION_BITS = 31;
 /**
  * Facts about a slot: the low half of its region's number; the high half (19 bits at most, as a table covers 8 KiB at
  * least), and above it the number of the reach that leads to its entries; the index of the first of their words.
@@ -37,41 +50,9 @@ const FIRST_WORD = 2;
 const FACT_BITS = 2;
 const REACH_SHIFT = 19;
 
-/** Four times the values of a word's low bits: the part of the table of codes that belongs to one reach. */
-const CODE_BITS = LOW_BITS + 2;
-const LOW_MASK = (1 << LOW_BITS) - 1;
-
-/** How to read the address of a leaf: where the fields of a `Turn` and of a shape's offset stand. */
-const BY = 0;
-const LOW_FROM_LO = 1;
-const LOW_FROM_HI = 2;
-const HIGH_FROM_LO = 3;
-const HIGH_FROM_HI = 4;
-const OFFSET_LO = 5;
-const OFFSET_HI = 6;
-const LEAF_BITS = 3;
-/** Stands for words that take the long way. */
-const NO_LEAF = -1;
-
 /** Addresses of a batch that are looked at together: more and more, as long as they are of one kind. */
 const BLOCK = 256;
 const FIRST_BLOCK = 4;
-
-/** One level of one root, as a region meets it. */
-interface Reach {
-  readonly codec: LevelCodec;
-  /** How far an address is shifted and what is kept to give the index of an entry among those of its region. */
-  readonly shift: number;
-  readonly mask: number;
-  /** 1 where entries have two words, else 0. */
-  readonly wordShift: number;
-}
-
-/** A root, and the number of the reach of its level 0; those of upper levels follow. */
-interface RootReach {
-  readonly root: Root;
-  readonly firstReach: number;
-}
 
 /** Translates quickly through one address space; see the head of this file. */
 export class Translator {
@@ -81,7 +62,6 @@ export class Translator {
   readonly #regionBits: number;
   readonly #facts: Int32Array = new Int32Array(SLOTS << FACT_BITS);
   readonly #words: Uint32Array[] = Array.from({ length: SLOTS }, () => ONE_WORD);
-  /** As `LevelCodec.codes`, for all reaches, with the index of a leaf instead of the code, or {@link NO_LEAF}. */
   readonly #codes: Int32Array;
   readonly #leaves: Int32Array;
   /** For each address of a block of a batch: its slot, and where among the slot's words its entry begins. */
@@ -93,30 +73,13 @@ export class Translator {
   #leaf: number = NO_LEAF;
 
   constructor(space: AddressSpace) {
-    // A region is what one last-level table covers, the smallest of them if the roots differ.
-    const covers = space.roots.map(({ paging }) => paging.codec(0).level).map((level) => level.shift + level.indexBits);
-    const regionBits = Math.min(MAX_REGION_BITS, ...covers);
-    const reaches: Reach[] = [];
+    const { regionBits, roots, reaches, codes, leaves } = planTranslator(space);
     this.#memory = space.memory;
     this.#regionBits = regionBits;
-    this.#roots = space.roots.map((root) => {
-      const firstReach = reaches.length;
-      const wordShift = root.paging.format.entryBytes === 8 ? 1 : 0;
-      for (const codec of root.paging.levels) {
-        const { shift } = codec.level;
-        // An entry of an upper level covers whole regions: it is the only one, its index in the region is 0.
-        const mask = shift >= regionBits ? 0 : (1 << (regionBits - shift)) - 1;
-        reaches.push({ codec, shift: shift >= regionBits ? 0 : shift, mask, wordShift });
-      }
-      return { root, firstReach };
-    });
+    this.#roots = roots;
     this.#reaches = reaches;
-    const leaves: number[] = [];
-    this.#codes = new Int32Array(reaches.length << CODE_BITS);
-    reaches.forEach(({ codec }, reach) => {
-      this.#codes.set(codesOf(codec, leaves), reach << CODE_BITS);
-    });
-    this.#leaves = Int32Array.from(leaves);
+    this.#codes = codes;
+    this.#leaves = leaves;
     this.flush();
   }
 
@@ -290,7 +253,7 @@ export class Translator {
     const above = (facts[fact + TAG_HI] as number) ^ (hi >>> bits);
     const reach = above >> REACH_SHIFT;
     if (facts[fact + TAG_LO] !== tag || above !== reach << REACH_SHIFT || reach < 0) return this.#miss(lo, hi, to, at);
-    const { shift, mask, wordShift } = this.#reaches[reach] as Reach;
+    const { codec, shift, mask, wordShift } = this.#reaches[reach] as Reach;
     const words = this.#words[slot] as Uint32Array;
     const word = (facts[fact + FIRST_WORD] as number) + (((lo >>> shift) & mask) << wordShift);
     const entryLo = (words[word] as number) | 0;
@@ -299,7 +262,11 @@ export class Translator {
     const code = (reach << CODE_BITS) | ((entryLo & LOW_MASK) << 2);
     const rest = (entryLo & (codes[code] as number)) | (entryHi & (codes[code + 1] as number));
     const leaf = codes[code + 2] as number;
-    if (rest !== 0 || leaf === NO_LEAF) return this.#judge(reach, entryLo, entryHi, lo, hi, to, at);
+    if (rest !== 0 || leaf === NO_LEAF) {
+      const full = codec.classify(entryLo, entryHi);
+      // Where an upper level was empty or had a leaf, there may be a table by now.
+      return (full & 3) === TABLE ? this.#miss(lo, hi, to, at) : put(to, at, codec, full, entryLo, entryHi, lo, hi);
+    }
     this.#reach = reach;
     this.#leaf = leaf;
     const leaves = this.#leaves;
@@ -315,23 +282,6 @@ export class Translator {
       (right & (leaves[leaf + HIGH_FROM_HI] as number)) |
       (hi & (leaves[leaf + OFFSET_HI] as number));
     return true;
-  }
-
-  /** An entry that is not a leaf of the common kind, found where it was remembered. */
-  #judge(
-    reach: number,
-    entryLo: number,
-    entryHi: number,
-    lo: number,
-    hi: number,
-    to: Uint32Array,
-    at: number,
-  ): boolean {
-    const { codec } = this.#reaches[reach] as Reach;
-    const code = codec.classify(entryLo, entryHi);
-    // Where an upper level was empty or had a leaf, there may be a table by now.
-    if ((code & 3) === TABLE) return this.#miss(lo, hi, to, at);
-    return put(to, at, codec, code, entryLo, entryHi, lo, hi);
   }
 
   /** The long way: finds the root and goes through its tables. */
@@ -398,21 +348,6 @@ export class Translator {
     this.#facts[fact + FIRST_WORD] = first;
     this.#words[slot] = words;
   }
-}
-
-/** The codes of a codec, with indices of leaves. Adds the leaves that they lead to, once each. */
-function codesOf(codec: LevelCodec, leaves: number[]): Int32Array {
-  const codes = Int32Array.from(codec.codes);
-  const known = codec.shapes.map(({ kind, address: { turn }, offset }) => {
-    if (kind !== LEAF || turn === undefined) return NO_LEAF;
-    const { by, lowFromLo, lowFromHi, highFromLo, highFromHi } = turn;
-    return leaves.push(by, lowFromLo, lowFromHi, highFromLo, highFromHi, offset.lo, offset.hi, 0) - (1 << LEAF_BITS);
-  });
-  for (let i = 2; i < codes.length; i += 4) {
-    const code = codes[i] as number;
-    codes[i] = (code & 3) === LEAF ? (known[code >> 2] ?? NO_LEAF) : NO_LEAF;
-  }
-  return codes;
 }
 
 /** The 4 KiB frame of an address, without its tag. Addresses that have one are rare enough for a BigInt. */

@@ -1,5 +1,5 @@
 /** arm64 layouts for tools. */
-import { type AddressRange, ArgumentError, type LayoutProvider, type LayoutValues } from '@pagefold/core';
+import type { AddressRange, LayoutProvider, LayoutValues } from '@pagefold/core';
 import { GRANULES, type Granule } from '../granule.ts';
 import { type LinuxBuild, vaBitsMin } from '../linux-builds.ts';
 import { arm64Layout } from './create.ts';
@@ -20,11 +20,9 @@ function buildOf(values: LayoutValues): LinuxBuild {
   return { granule, vaBits: bits === undefined ? usual[granule] : Number(bits) };
 }
 
-function kasanOf(values: LayoutValues): KasanKind | undefined {
-  if (values.kasan === true && values['sw-tags'] === true) {
-    throw new ArgumentError('kasan-kind', 'KASAN is built either with --kasan or with --sw-tags');
-  }
-  return values.kasan === true ? 'generic' : values['sw-tags'] === true ? 'sw_tags' : undefined;
+function kasanOf({ kasan }: LayoutValues): KasanKind | undefined {
+  if (kasan === true || kasan === 'generic') return 'generic';
+  return kasan === 'sw_tags' ? 'sw_tags' : undefined;
 }
 
 /** The layouts of all profiles. */
@@ -42,7 +40,7 @@ export const arm64Layouts: LayoutProvider = {
       meaning: 'virtual address bits that it was built for (not given: 48; with 16K 47, with 64K 52)',
     },
     {
-      name: 'actual-bits',
+      name: 'on-va-bits',
       kind: 'number',
       meaning: 'virtual address bits that the hardware has (not given: of a 52-bit build both cases)',
     },
@@ -51,8 +49,12 @@ export const arm64Layouts: LayoutProvider = {
       kind: 'word',
       meaning: `release such as 5.10, v6.1 or 6.12.107, or one of ${layoutProfiles.map(({ name }) => `'${name}'`).join(', ')} (not given: ${newestProfile.name})`,
     },
-    { name: 'kasan', kind: 'flag', meaning: 'built with generic KASAN' },
-    { name: 'sw-tags', kind: 'flag', meaning: 'built with KASAN by software tags' },
+    {
+      name: 'kasan',
+      kind: 'flag',
+      meaning: 'built with KASAN (alone: generic)',
+      values: ['none', 'generic', 'sw_tags'],
+    },
     { name: 'kernel-start', kind: 'number', meaning: 'where the kernel runs, _text (not given: KIMAGE_VADDR)' },
     { name: 'kernel-end', kind: 'number', meaning: '_end (not given: 32M above the start)' },
     { name: 'memory', kind: 'ranges', meaning: 'physical memory' },
@@ -61,7 +63,7 @@ export const arm64Layouts: LayoutProvider = {
   example: '--granule 4K --va-bits 52 --kasan --memory 0x40000000+2G',
   create(values) {
     const build = buildOf(values);
-    const given = numberOf(values, 'actual-bits');
+    const given = numberOf(values, 'on-va-bits');
     const bits = given === undefined ? [...new Set([build.vaBits, vaBitsMin(build)])] : [Number(given)];
     const [kernelStart, kernelEnd, structPageBytes] = ['kernel-start', 'kernel-end', 'struct-page'].map((name) =>
       numberOf(values, name),

@@ -58,7 +58,7 @@ function fieldTable(fields: readonly ExplainedField[]): string {
 
 function registerOf(arch: Architecture, name: string, value: bigint | undefined): RegisterFormat | undefined {
   const same = arch.registers.filter((register) => register.name === name.toLowerCase());
-  if (value === undefined) return same[0];
+  if (value === undefined) return same[0] ?? arch.pickRegister?.(name.toLowerCase(), 0n);
   return (
     arch.pickRegister?.(name.toLowerCase(), value) ?? same.find(({ bits }) => value >> BigInt(bits) === 0n) ?? same[0]
   );

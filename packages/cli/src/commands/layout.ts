@@ -48,15 +48,18 @@ const SHOWN: Readonly<Record<LayoutOption['kind'], string>> = {
 };
 
 /** An option of an architecture, as commander knows it. */
-function optionFor({ name, kind, meaning, values }: LayoutOption, users: readonly string[]): Option {
+function optionFor({ name, kind, meaning, values }: LayoutOption, users: readonly string[], optional = false): Option {
   const words = values === undefined ? '' : `: ${values.join(', ')}`;
-  return new Option(`--${name}${SHOWN[kind]}`, `${users.join(', ')}: ${meaning}${words}`);
+  // A flag that may say more: `--kasan` alone, or `--kasan sw_tags`.
+  const shown = kind === 'flag' && optional ? ' [word]' : SHOWN[kind];
+  return new Option(`--${name}${shown}`, `${users.join(', ')}: ${meaning}${words}`);
 }
 
 /** One option's value. */
 function readValue({ name, kind, values }: LayoutOption, given: unknown): LayoutValues[string] {
-  if (kind === 'flag') return given === true;
+  if (kind === 'flag' && typeof given !== 'string') return given === true;
   if (typeof given !== 'string') return undefined;
+  if (kind === 'flag' && values === undefined) throw new UsageError(`--${name} takes no word`);
   if (kind === 'number') return parseNumber(given, `--${name}`);
   if (kind === 'size') return parseSize(given, `--${name}`);
   if (kind === 'ranges') return given.split(',').map((range) => parseRange(range, `--${name}`));
@@ -203,6 +206,9 @@ export function addLayout(program: Command, context: Context): void {
       optionFor(
         option,
         users.map(({ name }) => name),
+        users.some(({ layouts }) =>
+          layouts?.options.some(({ name, values }) => name === option.name && values !== undefined),
+        ),
       ),
     );
   }
