@@ -3,7 +3,8 @@
  * and fails if a picture is out of date.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { type BootResult, type Capture, createSpace, walk } from '@pagefold/core';
+import { arm64Stage1, stage1Geometry } from '@pagefold/arm64';
+import { type BootResult, type Capture, createPaging, createSpace, walk } from '@pagefold/core';
 import { entrySvg, layoutSvg, tablesSvg, walkSvg } from '@pagefold/emit';
 import { riscv, riscvLayout, riscvPaging } from '@pagefold/riscv';
 
@@ -30,6 +31,13 @@ const swapper = rootOf(final, 'swapper_pg_dir');
 const kernel = 0xffff_ffff_8000_0000n;
 const sv48 = riscvPaging('sv48', ['svnapot', 'svpbmt']);
 
+/** 4K pages and 48 or 52 bits, upper half: without LPA2 and with it. */
+const plain = createPaging(arm64Stage1['4K'], stage1Geometry({ granule: '4K', inputBits: 48, half: 'high' }));
+const lpa2 = createPaging(
+  arm64Stage1['4K'],
+  stage1Geometry({ granule: '4K', inputBits: 52, half: 'high', outputBits: 52, features: ['lpa2'] }),
+);
+
 const pictures: Readonly<Record<string, string>> = {
   'riscv-trampoline': tablesSvg(rootOf(early, 'trampoline_pg_dir'), { title: 'trampoline_pg_dir' }),
   'riscv-early': tablesSvg(rootOf(early, 'early_pg_dir'), { title: 'early_pg_dir at start_kernel' }),
@@ -39,6 +47,8 @@ const pictures: Readonly<Record<string, string>> = {
     title: 'One kernel address through swapper_pg_dir',
   }),
   'riscv-leaf': entrySvg(sv48, 0, 'leaf', { title: 'A leaf entry' }),
+  'arm64-page': entrySvg(plain, 0, 'page', { title: 'A page descriptor without LPA2' }),
+  'arm64-page-lpa2': entrySvg(lpa2, 0, 'page', { title: 'A page descriptor with LPA2' }),
   'riscv-layout-sv39': layoutSvg(riscvLayout({ mode: 'sv39', kasan: true })),
   'riscv-layout-sv48': layoutSvg(riscvLayout({ mode: 'sv48', kasan: true })),
   'riscv-layout-sv57': layoutSvg(riscvLayout({ mode: 'sv57', kasan: true })),
