@@ -7,17 +7,17 @@ import { armLayoutRules } from './rules.ts';
 
 const FORMATS = ['short', 'lpae'] as const;
 
-/** Formats to show: the one that was asked for, or both where the split exists in both. */
-function formatsFor(values: LayoutValues): readonly (typeof FORMATS)[number][] {
-  const wanted = FORMATS.find((format) => format === values.mode);
-  if (wanted !== undefined) return [wanted];
-  return values.vmsplit === '3G_OPT' ? ['short'] : FORMATS;
+/** The format to show: short descriptors, unless the long ones were asked for by either name. */
+function formatFor(values: LayoutValues): (typeof FORMATS)[number] {
+  if (values.lpae === true) return 'lpae';
+  return FORMATS.find((format) => format === values.mode) ?? 'short';
 }
 
 /** The layouts of Linux 6.12. */
 export const armLayouts: LayoutProvider = {
   options: [
-    { name: 'mode', kind: 'word', meaning: 'format of the tables (not given: both)', values: FORMATS },
+    { name: 'mode', kind: 'word', meaning: 'format of the tables (not given: short)', values: FORMATS },
+    { name: 'lpae', kind: 'flag', meaning: 'long descriptors, the same as --mode lpae' },
     {
       name: 'vmsplit',
       kind: 'word',
@@ -44,7 +44,7 @@ export const armLayouts: LayoutProvider = {
       ...(typeof physOffset === 'bigint' ? { physOffset } : {}),
       ...(memory === undefined ? {} : { memory }),
     };
-    return formatsFor(values).map((format) => armLayout({ ...options, lpae: format === 'lpae' }));
+    return [armLayout({ ...options, lpae: formatFor(values) === 'lpae' })];
   },
   lines: armLayoutLines,
   rules: armLayoutRules,
