@@ -184,7 +184,8 @@ describe('layouts', () => {
   });
 
   it('come from options as tools have them', () => {
-    expect(armLayouts.create({}).map(({ name }) => name)).toEqual(['short-3G', 'lpae-3G']);
+    expect(armLayouts.create({}).map(({ name }) => name)).toEqual(['short-3G']);
+    expect(armLayouts.create({ lpae: true }).map(({ name }) => name)).toEqual(['lpae-3G']);
     expect(armLayouts.create({ vmsplit: '3G_OPT' }).map(({ name }) => name)).toEqual(['short-3G_OPT']);
     expect(() => armLayouts.create({ mode: 'lpae', vmsplit: '3G_OPT' })).toThrow('[layout-split]');
     expect(() => armLayouts.create({ memory: [{ start: 2n, end: 1n }] })).toThrow('[layout-memory]');
