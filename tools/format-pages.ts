@@ -22,6 +22,8 @@ import {
 } from '@pagefold/arm64';
 import {
   bitsText,
+  completeFormat,
+  conditionText,
   createGeometry,
   type Format,
   type Geometry,
@@ -87,7 +89,7 @@ function fieldTable(format: Format): string {
   const rows: string[][] = [];
   for (const shape of format.shapes) {
     for (const field of shape.fields) {
-      const key = `${field.name} ${bitsText(field)} ${field.when?.join() ?? ''}`;
+      const key = `${field.name} ${bitsText(field)} ${conditionText(field.when)}`;
       if (seen.has(key)) continue;
       seen.add(key);
       const values = Object.entries(field.values ?? {}).map(([value, text]) => `${value} ${text}`);
@@ -95,7 +97,7 @@ function fieldTable(format: Format): string {
         bitsText(field),
         `\`${field.name}\``,
         [field.meaning, ...(values.length === 0 ? [] : [`(${values.join(', ')})`])].join(' '),
-        field.when?.join(', ') ?? '',
+        conditionText(field.when),
         field.section ?? '',
       ]);
     }
@@ -124,13 +126,13 @@ function pageText({ title, format, geometries }: Page): string {
       shape.kind === 'leaf' && shape.run !== undefined
         ? `${shape.run.entries} entries, ${shape.run.address} address`
         : '';
-    return [`\`${shape.name}\``, shape.kind, run, shape.when?.join(', ') ?? '', shape.section ?? ''];
+    return [`\`${shape.name}\``, shape.kind, run, conditionText(shape.when), shape.section ?? ''];
   });
-  const rules = (format.rules ?? []).map((rule) => [
+  const rules = completeFormat(format).rules.map((rule) => [
     `\`${rule.reason}\``,
     rule.meaning,
     (rule.kinds ?? ['table', 'leaf']).join(', '),
-    rule.when?.join(', ') ?? '',
+    conditionText(rule.when),
     rule.section ?? '',
   ]);
   const features = Object.entries(format.features ?? {}).map(([name, meaning]) => `- \`${name}\`: ${meaning}`);

@@ -1,13 +1,14 @@
 /**
- * `pnpm kernels DIR...`: asks Pagefold every question that the oracle of a capture answers, and compares.
+ * `pnpm kernels [DIR...]`: asks Pagefold every question that the oracle of a capture answers, and compares. A folder may
+ * be a capture or hold captures; without any, those in `tools/fixtures` are taken.
  *
  * Early captures with a `boot.json` are rebuilt from that description too, and the tables compared byte by byte.
  *
  * A capture is a folder with `registers.json` (roots), `tables.elf.gz` (the page-table pages) and `oracle.jsonl.gz`
  * (`{"va","pa"|null,"root","source"}`: what the emulator's own MMU, or the kernel, answered).
  */
-import { existsSync } from 'node:fs';
-import { basename } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import pc from 'picocolors';
 import { canRebuild, type Rebuilt, rebuild } from './rebuild.ts';
 import { type RootAgreement, replayOracle } from './replay.ts';
@@ -41,18 +42,35 @@ function reportRebuilt(name: string, roots: readonly Rebuilt[]): number {
   return roots.reduce((sum, { agreed, total }) => sum + total - agreed, 0);
 }
 
-const directories = process.argv.slice(2).filter((word) => word !== '--');
-if (directories.length === 0) {
-  console.error('error: name at least one capture folder: pnpm kernels DIR...');
+const FIXTURES = new URL('../fixtures', import.meta.url).pathname;
+
+const isCapture = (path: string): boolean => existsSync(join(path, 'registers.json'));
+
+/** The captures that a path means. A file beside captures (`kernels/*` names a README too) means none. */
+function capturesAt(path: string): string[] {
+  if (!existsSync(path)) {
+    console.error(`error: ${path}: no such folder`);
+    process.exit(2);
+  }
+  if (!statSync(path).isDirectory()) {
+    console.log(`${path}: passed over, not a folder`);
+    return [];
+  }
+  if (isCapture(path)) return [path];
+  const inside = readdirSync(path)
+    .sort()
+    .map((name) => join(path, name))
+    .filter(isCapture);
+  if (inside.length > 0) return inside;
+  console.error(`error: ${path} holds no registers.json, nor a folder that does`);
   process.exit(2);
 }
+
+const words = process.argv.slice(2).filter((word) => word !== '--');
+const directories = (words.length === 0 ? [FIXTURES] : words).flatMap(capturesAt);
 let agreed = 0;
 let wrong = 0;
 for (const directory of directories) {
-  if (!existsSync(`${directory}/registers.json`)) {
-    console.error(`error: ${directory} holds no registers.json`);
-    process.exit(2);
-  }
   try {
     const roots = await replayOracle(directory);
     wrong += report(basename(directory.replace(/\/+$/, '')), roots);

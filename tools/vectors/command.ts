@@ -1,10 +1,13 @@
 /** The command behind `pnpm vectors`: arguments, output, exit code. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import pc from 'picocolors';
 import { readVectorFile, type VectorFile } from './files.ts';
 import { type GroupOutcome, replayGroup } from './replay.ts';
 
-const USAGE = `usage: pnpm vectors FILE... [--groups A,B] [--all]
+const USAGE = `usage: pnpm vectors [FILE...] [--groups A,B] [--all]
+  FILE          vector files (not given: those of the packages' own tests)
   --groups A,B  only these groups
   --all         every failure, in full length`;
 
@@ -23,6 +26,19 @@ interface Arguments {
   readonly all: boolean;
 }
 
+/** The vector files that the packages' tests have. */
+function ownVectors(): string[] {
+  const packages = new URL('../../packages', import.meta.url).pathname;
+  return readdirSync(packages)
+    .map((name) => join(packages, name, 'test/vectors'))
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) =>
+      readdirSync(folder)
+        .filter((name) => name.endsWith('.json'))
+        .map((name) => relative(process.cwd(), join(folder, name))),
+    );
+}
+
 /** @throws Error with one clear line if the arguments make no sense */
 function argumentsOf(words: readonly string[]): Arguments | 'help' {
   const { values, positionals } = parseArgs({
@@ -35,14 +51,14 @@ function argumentsOf(words: readonly string[]): Arguments | 'help' {
     },
   });
   if (values.help) return 'help';
-  if (positionals.length === 0) throw new Error('name at least one vector file: pnpm vectors FILE...');
-  const files = positionals.map(readVectorFile);
+  const paths = positionals.length === 0 ? ownVectors() : positionals;
+  const files = paths.map(readVectorFile);
   const groups = values.groups?.split(',').map((name) => name.trim());
   const known = new Set(files.flatMap((file) => file.groups));
   for (const name of groups ?? []) {
     if (!known.has(name)) throw new Error(`no group "${name}" here; there are ${[...known].join(', ')}`);
   }
-  return { files, paths: positionals, groups, all: values.all };
+  return { files, paths, groups, all: values.all };
 }
 
 function report({ group, passed, failed, unknown, failures }: GroupOutcome, all: boolean, print: Print): void {

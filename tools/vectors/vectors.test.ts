@@ -104,11 +104,18 @@ describe('pnpm vectors', () => {
 
   it('answers bad arguments in one line', () => {
     const path = fileOf('swap.json', { arch: 'riscv', swap: [swap] });
-    for (const words of [[], [join(folder, 'nowhere')], [path, '--groups', 'other'], [path, '--colour']]) {
+    for (const words of [[join(folder, 'nowhere')], [path, '--groups', 'other'], [path, '--colour']]) {
       const { status, errors } = run(...words);
       expect([words.length, status, errors.length]).toEqual([words.length, 2, 1]);
       expect(errors[0]).toMatch(/^error: /);
     }
     expect(run(path).status).toBe(0);
+  });
+
+  it("takes the vectors of the packages' tests where none are named", () => {
+    const { status, lines } = run('--groups', 'foldingTruth');
+    expect(status).toBe(0);
+    expect(lines.filter((line) => line.includes('.json'))).toHaveLength(4);
+    expect(lines.at(-1)).toMatch(/^[1-9]\d* passed, 0 failed$/);
   });
 });

@@ -1,5 +1,13 @@
 /** 32-bit Arm as tools see it: registers, options, and how they become roots. */
-import { type Architecture, ArgumentError, createPaging, type OptionValues, type Paging } from '@pagefold/core';
+import {
+  type Architecture,
+  ArgumentError,
+  createPaging,
+  type OptionValues,
+  optionNumber,
+  optionWords,
+  type Paging,
+} from '@pagefold/core';
 import { armBoot } from './boot/boot.ts';
 import { capturedRoots } from './capture.ts';
 import { lpaeGeometry } from './geometry.ts';
@@ -31,10 +39,7 @@ const REGISTERS = [
 
 /** The registers among option values. */
 function registersIn(values: OptionValues): Partial<ArmRegisters> {
-  const number = (name: string): bigint | undefined => {
-    const value = values[name];
-    return typeof value === 'bigint' ? value : undefined;
-  };
+  const number = (name: string): bigint | undefined => optionNumber(values, name);
   const ttbcr = number('ttbcr');
   const dacr = number('dacr');
   return {
@@ -50,9 +55,7 @@ function registersIn(values: OptionValues): Partial<ArmRegisters> {
 }
 
 function featuresIn(values: OptionValues): readonly ShortFeature[] | undefined {
-  const given = values.features;
-  if (!Array.isArray(given)) return undefined;
-  return (given as readonly string[]).filter((name): name is ShortFeature => name !== 'none');
+  return optionWords(values, 'features')?.filter((name): name is ShortFeature => name !== 'none');
 }
 
 /** 32-bit Arm for tools. */

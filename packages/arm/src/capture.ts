@@ -2,30 +2,21 @@
  * Roots of a stopped machine, from a facts file: each root with what is special about it, what somebody read out of the
  * registers (`regime`), and the raw registers. What a root says goes before the regime, the regime before registers.
  */
-import { ArgumentError, type Capture, createPaging, type RootDescription } from '@pagefold/core';
+import {
+  ArgumentError,
+  type Capture,
+  createPaging,
+  type Facts,
+  numberIn,
+  type RootDescription,
+  recordIn,
+  rootFacts,
+} from '@pagefold/core';
 import { lpaeGeometry } from './geometry.ts';
 import { type ArmRegisters, ASSUMED_FEATURES, isLpae, lpaeFormatOf, type ShortFeature, shortPaging } from './regime.ts';
 
-type Json = Readonly<Record<string, unknown>>;
-
-function recordIn(record: Json, name: string): Json {
-  const value = record[name];
-  return typeof value === 'object' && value !== null ? (value as Json) : {};
-}
-
-/** A member that is a number: JSON holds numbers or hex text. */
-function numberIn(record: Json, ...names: readonly string[]): bigint | undefined {
-  for (const name of names) {
-    const value = record[name];
-    if (typeof value === 'bigint') return value;
-    if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
-    if (typeof value === 'string' && /^(0x[0-9a-f]+|[0-9]+)$/i.test(value)) return BigInt(value);
-  }
-  return undefined;
-}
-
 /** Which format the tables of a root have. */
-function formatOf(root: Json, regime: Json, registers: Json, given: Partial<ArmRegisters>): 'short' | 'long' {
+function formatOf(root: Facts, regime: Facts, registers: Facts, given: Partial<ArmRegisters>): 'short' | 'long' {
   if (given.ttbcr !== undefined) return isLpae(given.ttbcr) ? 'long' : 'short';
   const word = root.format ?? regime.format;
   if (typeof word === 'string') return /long|lpae/i.test(word) ? 'long' : 'short';
@@ -33,7 +24,7 @@ function formatOf(root: Json, regime: Json, registers: Json, given: Partial<ArmR
 }
 
 /** Features of short descriptors, as the identification and control registers of the machine have them. */
-function featuresIn(registers: Json): ShortFeature[] {
+function featuresIn(registers: Facts): ShortFeature[] {
   const control = numberIn(registers, 'SCTLR');
   const mmfr0 = numberIn(registers, 'ID_MMFR0');
   const mmfr3 = numberIn(registers, 'ID_MMFR3');
@@ -47,7 +38,7 @@ function featuresIn(registers: Json): ShortFeature[] {
 }
 
 /** The registers that say how entries are read: those that were given, else those of the machine. */
-function registersOf(registers: Json, given: Partial<ArmRegisters>): Partial<ArmRegisters> {
+function registersOf(registers: Facts, given: Partial<ArmRegisters>): Partial<ArmRegisters> {
   const domains = numberIn(registers, 'DACR');
   return {
     // PRRR and NMRR are MAIR0 and MAIR1 under other names.
@@ -72,11 +63,7 @@ export function capturedRoots(
   given: Partial<ArmRegisters>,
   features?: readonly ShortFeature[],
 ): RootDescription[] {
-  const roots = recordIn(capture, 'roots');
-  if (!Object.hasOwn(roots, label)) {
-    throw new ArgumentError('capture-root', 'the capture has no such root', { root: label });
-  }
-  const root = recordIn(roots, label);
+  const root = rootFacts(capture, label);
   const [regime, raw] = [recordIn(capture, 'regime'), recordIn(capture, 'registers')];
   const which = typeof root.reg === 'string' && root.reg.toUpperCase().endsWith('1') ? 1 : 0;
   const base =
@@ -105,14 +92,14 @@ export function capturedRoots(
 }
 
 /** Address bits that a root of short descriptors covers. */
-function shortBits(root: Json, regime: Json, which: 0 | 1, given: Partial<ArmRegisters>): number {
+function shortBits(root: Facts, regime: Facts, which: 0 | 1, given: Partial<ArmRegisters>): number {
   const n = given.ttbcr === undefined ? (numberIn(root, 'n') ?? numberIn(regime, 'ttbcr_n') ?? 0n) : given.ttbcr & 7n;
   return which === 1 ? 32 : 32 - Number(n);
 }
 
 function longGeometryOf(
-  root: Json,
-  regime: Json,
+  root: Facts,
+  regime: Facts,
   which: 0 | 1,
   given: Partial<ArmRegisters>,
   label: string,

@@ -98,7 +98,7 @@ export function linuxPaging(model: LinuxModel, features?: Iterable<ShortFeature>
 export function createArmNames(model: LinuxModel, memory: Memory, options: ArmNamesOptions = {}): LinuxNames {
   const bits = options.tableBits ?? tableProtection(model, 'kernel');
   const pteModel = options.pteModel ?? 'v7-short';
-  return createNames(linuxPaging(model, options.features), memory, {
+  return createNames(memory, linuxPaging(model, options.features), {
     predicates: linuxPredicates(model),
     tableAttributes: { pmd: bits },
     ...(model === 'short' ? { toHardware: (linux, extra) => hardwarePte(pteModel, linux, extra) } : {}),

@@ -3,7 +3,7 @@
  * Source: Arm Architecture Reference Manual, Armv7-A and Armv7-R (DDI 0406), B4.1: TTBCR, TTBR0, TTBR1, DACR, PRRR,
  * NMRR, MAIR0, MAIR1, SCTLR, DFSR, ID_MMFR0, ID_MMFR3; B3.5.4 and B3.6.4 for the two forms of TTBCR and TTBRn.
  */
-import type { BitRange, Field, RegisterFormat } from '@pagefold/core';
+import type { BitRange, Field, OptionValues, RegisterFormat } from '@pagefold/core';
 
 type Values = Readonly<Record<number, string>>;
 type Row = readonly [name: string, hi: number, lo: number, meaning: string, values?: Values];
@@ -183,9 +183,13 @@ export const armRegisterFormats: readonly RegisterFormat[] = [
   idMmfr3,
 ];
 
-/** Which of several forms of a register a value belongs to: TTBCR by EAE, bases by their width. */
-export function pickArmRegister(name: string, value: bigint): RegisterFormat | undefined {
+/**
+ * Which of several forms of a register a value belongs to: TTBCR by EAE, bases by the EAE of a TTBCR that is known, else
+ * by their width.
+ */
+export function pickArmRegister(name: string, value: bigint, { ttbcr }: OptionValues): RegisterFormat | undefined {
   const forms = armRegisterFormats.filter((each) => each.name === name);
   if (name === 'ttbcr') return (value >> 31n) & 1n ? ttbcrLong : ttbcrShort;
+  if (typeof ttbcr === 'bigint' && (ttbcr >> 31n) & 1n) return forms.find(({ bits }) => bits === 64) ?? forms[0];
   return forms.find(({ bits }) => value >> BigInt(bits) === 0n) ?? forms[0];
 }

@@ -55,11 +55,11 @@ describe('registers', () => {
   });
 
   it('with two forms are told apart by EAE, or by their width', () => {
-    expect(arm.pickRegister?.('ttbcr', 0x8000_0000n)?.title).toContain('long');
-    expect(arm.pickRegister?.('ttbcr', 2n)?.title).toContain('short');
-    expect([arm.pickRegister?.('ttbr0', 0x4000n)?.bits, arm.pickRegister?.('ttbr0', 1n << 48n)?.bits]).toEqual([
-      32, 64,
-    ]);
+    expect(arm.pickRegister?.('ttbcr', 0x8000_0000n, {})?.title).toContain('long');
+    expect(arm.pickRegister?.('ttbcr', 2n, {})?.title).toContain('short');
+    const bits = (value: bigint, values = {}) => arm.pickRegister?.('ttbr0', value, values)?.bits;
+    expect([bits(0x4000n), bits(1n << 48n)]).toEqual([32, 64]);
+    expect([bits(0x4000n, { ttbcr: 1n << 31n }), bits(0x4000n, { ttbcr: 0n })]).toEqual([64, 32]);
   });
 });
 

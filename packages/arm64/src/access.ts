@@ -9,7 +9,7 @@ const AF = 1n << 10n;
 const AP2 = 1n << 7n;
 const S2AP_WRITE = 1n << 7n;
 
-/** A leaf whose access flag is clear where hardware does not set it never gets here: the format calls it malformed. */
+/** Judged before rights: a clear access flag that hardware does not set. */
 function flagReasons(leaf: FieldValues, features: ReadonlySet<string>): string[] {
   return leaf.af === 0 && !features.has('ha') ? ['access_flag'] : [];
 }

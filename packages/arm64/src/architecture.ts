@@ -1,5 +1,13 @@
 /** arm64 as tools see it: registers, options, and how they become roots. */
-import { type Architecture, ArgumentError, type OptionValues, type Paging, type RootDescription } from '@pagefold/core';
+import {
+  type Architecture,
+  ArgumentError,
+  type OptionValues,
+  optionNumber,
+  optionWords,
+  type Paging,
+  type RootDescription,
+} from '@pagefold/core';
 import { stage1Access } from './access.ts';
 import { arm64Boot } from './boot/boot.ts';
 import { capturedRoot, type RegisterOverrides, withControl } from './capture.ts';
@@ -10,17 +18,13 @@ import { el1Roots, el2Root, type Stage1Half, stage1Root, stage2RootOf } from './
 import { arm64Registers } from './registers.ts';
 import { arm64Fences } from './tlbi/provider.ts';
 
-function numberOf(values: OptionValues, name: string): bigint | undefined {
-  const value = values[name];
-  return typeof value === 'bigint' ? value : undefined;
-}
-
-function cpuOf({ cpu }: OptionValues): Arm64Cpu {
-  return Array.isArray(cpu) ? cpuOfWords(cpu as readonly string[]) : fullCpu;
+function cpuOf(values: OptionValues): Arm64Cpu {
+  const words = optionWords(values, 'cpu');
+  return words === undefined ? fullCpu : cpuOfWords(words);
 }
 
 function overridesOf(values: OptionValues): RegisterOverrides {
-  const given = (name: string): bigint | undefined => numberOf(values, name);
+  const given = (name: string): bigint | undefined => optionNumber(values, name);
   return {
     tcr: given('tcr'),
     mair: given('mair'),
@@ -38,7 +42,7 @@ function overridesOf(values: OptionValues): RegisterOverrides {
  */
 function plainHalf(values: OptionValues, half: 'low' | 'high', ttbr: bigint): Stage1Half | undefined {
   const { granule } = values;
-  const bits = numberOf(values, 'va-bits');
+  const bits = optionNumber(values, 'va-bits');
   if (!GRANULES.some((known) => known === granule) || bits === undefined) return undefined;
   const el2 = values.el2 === true;
   return {
@@ -55,7 +59,7 @@ function plainHalf(values: OptionValues, half: 'low' | 'high', ttbr: bigint): St
     el2,
     ha: true,
     hd: false,
-    mair: numberOf(values, 'mair'),
+    mair: optionNumber(values, 'mair'),
   };
 }
 

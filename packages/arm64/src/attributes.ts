@@ -13,17 +13,6 @@ function shareability(value: number | undefined): { shareability?: string } {
   return value === undefined ? {} : { shareability: SHAREABILITY[value] as string };
 }
 
-/** A leaf that was not accessed yet is none where hardware does not set the flag: it faults. */
-function accessFlag(
-  { accessed = true }: Partial<CommonAttributes>,
-  features: ReadonlySet<string>,
-  lost: (keyof CommonAttributes)[],
-): number {
-  if (accessed || features.has('ha')) return Number(accessed);
-  lost.push('accessed');
-  return 1;
-}
-
 function stage1ToCommon(leaf: FieldValues, features: ReadonlySet<string>, types: readonly string[]): CommonAttributes {
   const el2 = features.has('el2');
   const rights = stage1Rights(leaf, { hd: true, wxn: false, el2 });
@@ -83,7 +72,7 @@ function stage1FromCommon(
     ap1: Number(el2 || (user && !executeOnly)),
     ap2: Number(!(write && dirty)),
     dbm: Number(write),
-    af: accessFlag(wanted, features, lost),
+    af: Number(wanted.accessed ?? true),
     nG: Number(!(wanted.global ?? !user)),
   };
   if (el2) fields.xn = Number(!execute);
@@ -133,7 +122,7 @@ export const stage2Common: AttributeRules = {
       memAttr: attrs[memory] ?? 15,
       s2ap: Number(read) | (Number(write) << 1),
       xn: execute ? 0 : 2,
-      af: accessFlag(wanted, features, lost),
+      af: Number(wanted.accessed ?? true),
     };
     if (!features.has('lpa2')) fields.sh = share < 0 || share === 1 ? 3 : share;
     return { fields, lost };

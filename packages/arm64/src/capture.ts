@@ -2,8 +2,18 @@
  * Roots of a stopped machine, from a facts file: raw registers (`registers`), what somebody read out of them (`regime`),
  * and each root with what is special about it. What a root says goes before the regime, the regime before registers.
  */
-import { ArgumentError, type Capture, encodeRegister, type RootDescription } from '@pagefold/core';
+import {
+  ArgumentError,
+  type Capture,
+  encodeRegister,
+  type Facts,
+  numberIn,
+  type RootDescription,
+  recordIn,
+  rootFacts,
+} from '@pagefold/core';
 import type { Arm64Cpu } from './cpu.ts';
+import type { TopByteIgnored } from './geometry.ts';
 import { type Granule, hardwareLevel, PAGE_BITS } from './granule.ts';
 import {
   el1Half,
@@ -15,21 +25,6 @@ import {
   stage2Root,
 } from './regime.ts';
 import { tcrEl1, tcrEl2, vtcrEl2 } from './registers.ts';
-
-type Json = Readonly<Record<string, unknown>>;
-
-function recordIn(record: Json, name: string): Json {
-  const value = record[name];
-  return typeof value === 'object' && value !== null ? (value as Json) : {};
-}
-
-/** A member that is a number: JSON holds numbers, hex text, or for bits also `true` and `false`. */
-function numberOf(value: unknown): bigint | undefined {
-  if (typeof value === 'boolean') return value ? 1n : 0n;
-  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
-  if (typeof value !== 'string' || !/^(0x[0-9a-f]+|[0-9]+)$/i.test(value)) return undefined;
-  return BigInt(value);
-}
 
 /** Register values that a tool was given besides; they go before everything in the file. */
 export interface RegisterOverrides {
@@ -44,18 +39,14 @@ export interface RegisterOverrides {
 
 /** A root of a facts file and what it says. */
 class CapturedRoot {
-  readonly #root: Json;
-  readonly #regime: Json;
-  readonly #registers: Json;
+  readonly #root: Facts;
+  readonly #regime: Facts;
+  readonly #registers: Facts;
   readonly #label: string;
   readonly #given: RegisterOverrides;
 
   constructor(capture: Capture, label: string, given: RegisterOverrides) {
-    const roots = recordIn(capture, 'roots');
-    if (!Object.hasOwn(roots, label)) {
-      throw new ArgumentError('capture-root', 'the capture has no such root', { root: label });
-    }
-    this.#root = recordIn(roots, label);
+    this.#root = rootFacts(capture, label);
     this.#regime = recordIn(capture, 'regime');
     this.#registers = recordIn(capture, 'registers');
     this.#label = label;
@@ -68,7 +59,7 @@ class CapturedRoot {
   }
 
   register(name: string): bigint | undefined {
-    return numberOf(this.#registers[name]);
+    return numberIn(this.#registers, name);
   }
 
   get name(): string {
@@ -94,13 +85,19 @@ class CapturedRoot {
 
   /** Something that the root says of itself, or else the regime. */
   fact(name: string, regimeName: string = name): number | undefined {
-    const value = numberOf(this.#root[name]) ?? numberOf(this.#regime[regimeName]);
+    const value = numberIn(this.#root, name) ?? numberIn(this.#regime, regimeName);
     return value === undefined ? undefined : Number(value);
   }
 
   flag(name: string, otherwise: boolean): boolean {
     const value = this.fact(name);
     return value === undefined ? otherwise : value !== 0;
+  }
+
+  /** TBI and, if the file says it at all, TBID. */
+  topByte(n: 0 | 1, otherwise: TopByteIgnored): TopByteIgnored {
+    if (!this.flag(`tbi${n}`, otherwise !== false)) return false;
+    return this.flag(`tbid${n}`, otherwise === 'data') ? 'data' : true;
   }
 
   granule(name: string): Granule | undefined {
@@ -112,8 +109,8 @@ class CapturedRoot {
   /** The base register's value, and the root's address if the file has it apart. */
   base(given: bigint | undefined): { readonly ttbr: bigint; readonly root?: bigint } {
     if (given !== undefined) return { ttbr: given };
-    const ttbr = numberOf(this.#root.ttbr);
-    const root = numberOf(this.#root.root_pa);
+    const ttbr = numberIn(this.#root, 'ttbr');
+    const root = numberIn(this.#root, 'root_pa');
     if (ttbr === undefined && root === undefined) {
       throw new ArgumentError('capture-root', `root ${this.#label} has neither ttbr nor root_pa`);
     }
@@ -122,7 +119,7 @@ class CapturedRoot {
 
   /** What the file's own walker says about the start must be what the sizes lead to. */
   checkStart(root: RootDescription): RootDescription {
-    const given = numberOf(this.#root.start_level);
+    const given = numberIn(this.#root, 'start_level');
     const { root: level } = root.paging.geometry;
     if (given !== undefined && Number(given) !== hardwareLevel(level.level)) {
       throw new ArgumentError('start-level', `root ${this.#label}: the sizes lead to another start level`, {
@@ -167,7 +164,7 @@ function stage1(root: CapturedRoot, cpu: Arm64Cpu): RootDescription {
         granule: root.granule(`granule${n}`) ?? half.granule,
         ds: root.flag('ds_lpa2', half.ds),
         size: root.fact('ips') ?? half.size,
-        topByteIgnored: root.flag(`tbi${n}`, half.topByteIgnored),
+        topByteIgnored: root.topByte(n, half.topByteIgnored),
         hierarchyDisabled: root.flag(`hpd${n}`, half.hierarchyDisabled),
         ha: root.flag('ha', half.ha),
         hd: root.flag('hd', half.hd),

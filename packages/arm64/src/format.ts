@@ -55,8 +55,8 @@ function contiguousShapes(
 }
 
 /**
- * Judged after "is it valid at all": an address beyond what the machine or its registers can put out, then a clear access
- * flag. Permissions come last.
+ * Judged after "is it valid at all": an address beyond what the machine or its registers can put out. The access flag and
+ * permissions come later, in the access check.
  */
 const RULES: readonly MalformedRule[] = [
   {
@@ -64,14 +64,6 @@ const RULES: readonly MalformedRule[] = [
     meaning: 'the address has a bit set at or above the output address size',
     tests: 'address-size',
     section: 'Address size fault',
-  },
-  {
-    reason: 'access_flag',
-    meaning: 'the access flag is clear, and hardware does not set it',
-    tests: [{ mask: 1n << 10n, equals: 0n }],
-    kinds: ['leaf'],
-    when: ['!ha'],
-    section: 'Access flag fault',
   },
 ];
 
@@ -124,7 +116,7 @@ function formatOf(granule: Granule, stage: 1 | 2): Format {
       ...(granule === '64K'
         ? { pa52: 'FEAT_LPA: 52-bit addresses, bits 51:48 in 15:12' }
         : { lpa2: 'FEAT_LPA2 in use: bits 51:50 of addresses in 9:8' }),
-      ha: 'hardware sets the access flag (TCR.HA): leaves with AF = 0 translate',
+      ha: 'hardware sets the access flag (TCR.HA); without it an access through a leaf with AF = 0 faults',
       hd: 'hardware manages the dirty state (TCR.HD): DBM makes a read-only leaf writable',
       ...(stage === 1
         ? { hpd: 'hierarchical permission disables (TCR.HPDn)', el2: 'a regime with one privilege level (EL2, EL3)' }

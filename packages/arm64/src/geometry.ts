@@ -9,6 +9,9 @@ import { type Granule, hardwareLevel, levelShift, PAGE_BITS, startLevel, strideB
 /** Names of the levels by how many there are: Linux counts them from the pages. */
 const NAMES = ['PTE', 'PMD', 'PUD', 'P4D', 'PGD'] as const;
 
+/** Whose top byte is ignored. */
+export type TopByteIgnored = boolean | 'data';
+
 /** What a stage-1 geometry is made from. */
 export interface Stage1Shape {
   readonly granule: Granule;
@@ -18,8 +21,8 @@ export interface Stage1Shape {
   readonly half: 'low' | 'high';
   /** Effective output address size, bits. Not supplied: 48. */
   readonly outputBits?: number;
-  /** Top-byte-ignore. Not supplied: no. */
-  readonly topByteIgnored?: boolean;
+  /** Top-byte-ignore; `data`: not of instruction fetches (TBID). Not supplied: no. */
+  readonly topByteIgnored?: TopByteIgnored;
   /** Features of the format that the geometry brings with it. */
   readonly features?: readonly string[];
   /** How Linux folds, where it was built for more levels than it found. Not supplied: as compiled for this geometry. */
@@ -66,7 +69,7 @@ export function stage1Geometry(shape: Stage1Shape): GeometryDescription {
     vaBits: inputBits,
     paBits: outputBits,
     upper: half === 'low' ? 'zero' : 'one',
-    ignoredTopBits: topByteIgnored ? 8 : 0,
+    ...(topByteIgnored === false ? {} : { ignored: { bits: [63, 56], dataOnly: topByteIgnored === 'data' } }),
     features,
     ...(folding === undefined ? {} : { folding }),
   };

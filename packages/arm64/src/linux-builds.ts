@@ -5,7 +5,7 @@
  */
 import { ArgumentError, createPaging, type NameFolding, type Paging, type TableName } from '@pagefold/core';
 import { arm64Stage1 } from './format.ts';
-import { stage1Geometry } from './geometry.ts';
+import { stage1Geometry, type TopByteIgnored } from './geometry.ts';
 import { type Granule, levelShift, PAGE_BITS, startLevel, strideBits } from './granule.ts';
 
 /** A build: granule and virtual address bits. */
@@ -143,8 +143,8 @@ export interface LinuxPagingOptions {
   readonly actualBits?: number;
   /** Which half. Not supplied: the kernel's. */
   readonly half?: 'low' | 'high';
-  /** TCR.TBIn. Not supplied: no. */
-  readonly topByteIgnored?: boolean;
+  /** TCR.TBIn; `data` with TBIDn. Not supplied: no. */
+  readonly topByteIgnored?: TopByteIgnored;
   /** TCR.HA. Not supplied: yes, as entries that were not accessed yet are entries for Linux. */
   readonly accessFlagByHardware?: boolean;
   /** TCR.HD. Not supplied: no. */

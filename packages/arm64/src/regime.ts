@@ -6,7 +6,7 @@
 import { createPaging, decodeRegister, type RootDescription } from '@pagefold/core';
 import { type Arm64Cpu, fullCpu } from './cpu.ts';
 import { arm64Stage2, stage1Format } from './format.ts';
-import { stage1Geometry, stage2Geometry, stage2StartFits } from './geometry.ts';
+import { stage1Geometry, stage2Geometry, stage2StartFits, type TopByteIgnored } from './geometry.ts';
 import { type Granule, PAGE_BITS, startLevel } from './granule.ts';
 import { tcrEl1, tcrEl2, vtcrEl2 } from './registers.ts';
 
@@ -60,7 +60,7 @@ export interface Stage1Half extends HardwareUpdates {
   /** IPS or PS. */
   readonly size: number;
   readonly disabled: boolean;
-  readonly topByteIgnored: boolean;
+  readonly topByteIgnored: TopByteIgnored;
   readonly hierarchyDisabled: boolean;
   /** One privilege level only: EL2 without its host extensions. */
   readonly el2: boolean;
@@ -106,6 +106,11 @@ export function stage1Root(half: Stage1Half, cpu: Arm64Cpu): RootDescription {
   return { paging, address, label: half.label, ...(fault === undefined ? {} : { fault }) };
 }
 
+/** TBI and TBID. */
+function topByte(ignored: number, dataOnly: number): TopByteIgnored {
+  return ignored === 1 && (dataOnly === 1 ? 'data' : true);
+}
+
 /** The parts of one half of the EL1&0 regime (or of EL2 with its host extensions), as TCR says them. */
 export function el1Half(tcr: bigint, half: 'low' | 'high', ttbr: bigint, mair?: bigint): Stage1Half {
   const field = decodeRegister(tcrEl1, tcr);
@@ -120,7 +125,7 @@ export function el1Half(tcr: bigint, half: 'low' | 'high', ttbr: bigint, mair?: 
     ds: value('ds') === 1,
     size: value('ips'),
     disabled: value(`epd${n}`) === 1,
-    topByteIgnored: value(`tbi${n}`) === 1,
+    topByteIgnored: topByte(value(`tbi${n}`), value(`tbid${n}`)),
     hierarchyDisabled: value(`hpd${n}`) === 1,
     el2: false,
     ha: value('ha') === 1,
@@ -142,7 +147,7 @@ export function el2Half(tcr: bigint, ttbr: bigint, mair?: bigint): Stage1Half {
     ds: value('ds') === 1,
     size: value('ps'),
     disabled: false,
-    topByteIgnored: value('tbi') === 1,
+    topByteIgnored: topByte(value('tbi'), value('tbid')),
     hierarchyDisabled: value('hpd') === 1,
     el2: true,
     ha: value('ha') === 1,

@@ -180,7 +180,7 @@ describe('tests by name', () => {
   it('see a huge page under change where hardware sees nothing', () => {
     const paging = linuxPaging({ granule: '4K', vaBits: 48 });
     const memory = new SparseMemory();
-    const names = createNames(paging, memory, { predicates: linuxPredicates('4K') });
+    const names = createNames(memory, paging, { predicates: linuxPredicates('4K') });
     const invalid = pteMkinvalid(pmdMkhuge(values.PAGE_SHARED | 0x8020_0000n));
     writeWord(memory, phys(0x4000_0000n), invalid);
     expect([names.pmd.present(invalid), names.pmd.leaf(invalid), names.pmd.bad(invalid)]).toEqual([true, true, true]);

@@ -29,7 +29,7 @@ const PA = 0x8000_0000n;
 
 function namesOver(build: LinuxBuild, paging: Paging, memory: SparseMemory): LinuxNames {
   const allocator = new BumpAllocator(0x5000_0000n, 0x6000_0000n);
-  return createNames(paging, memory, { allocator, predicates: linuxPredicates(build.granule, levelsBuilt(build)) });
+  return createNames(memory, paging, { allocator, predicates: linuxPredicates(build.granule, levelsBuilt(build)) });
 }
 
 /** The slots of all names for an address, as code for five levels finds them. */
@@ -117,7 +117,7 @@ describe('a 52-bit build on smaller hardware', () => {
 
   it('looks up again in the page of the slot that it was given, not at the slot', () => {
     const paging = linuxPaging({ granule: '4K', vaBits: 52 }, { actualBits: 48 });
-    const names = createNames(paging, new SparseMemory());
+    const names = createNames(new SparseMemory(), paging);
     const va = 0xffff_8000_0000_0000n;
     const pgd = names.pgd.offset(phys(ROOT), va);
     expect(pgd.address).toBe(ROOT + 15n * 8n);
@@ -127,7 +127,7 @@ describe('a 52-bit build on smaller hardware', () => {
 
   it('folds pud with 16K pages, and there is no p4d to fold at run time', () => {
     const paging = linuxPaging({ granule: '16K', vaBits: 52 }, { actualBits: 47 });
-    const names = createNames(paging, new SparseMemory());
+    const names = createNames(new SparseMemory(), paging);
     const va = 0xffff_c000_8000_0000n;
     const pgd = names.pgd.offset(phys(ROOT), va);
     const p4d = names.p4d.offset(pgd, va);
@@ -138,7 +138,7 @@ describe('a 52-bit build on smaller hardware', () => {
 
   it('folds nothing with 64K pages: the root keeps 1024 entries, hardware sees the last 64', () => {
     const build = { granule: '64K', vaBits: 52 } as const;
-    const names = createNames(linuxPaging(build, { actualBits: 48 }), new SparseMemory());
+    const names = createNames(new SparseMemory(), linuxPaging(build, { actualBits: 48 }));
     expect([names.pgd.entries, rootOffset(build, 48)]).toEqual([1024, 0x1e00]);
     expect(names.pgd.offset(phys(ROOT), 0xffff_0000_0000_0000n).address).toBe(ROOT + 0x1e00n);
     expect(names.pgd.offset(phys(ROOT), 0x0000_8000_0000_0000n).address).toBe(ROOT + 32n * 8n);

@@ -15,6 +15,7 @@ import type { Command } from 'commander';
 import { UsageError } from './errors.ts';
 import { looksLikeNumber, parseNumber } from './numbers.ts';
 import { architectureNamed, architectures } from './registry.ts';
+import { addSharedOptions, camel, refuseForeign } from './shared-options.ts';
 
 /** Options that every command with tables has. */
 export interface TargetOptions {
@@ -26,32 +27,10 @@ export interface TargetOptions {
   readonly [name: string]: unknown;
 }
 
-/** `vttbr-el2` as commander names its value: `vttbrEl2`. */
-function camel(name: string): string {
-  return name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-}
-
-/** How each kind of option is written. */
-const SHOWN: Readonly<Record<ArchitectureOption['kind'], string>> = {
-  number: ' <value>',
-  list: ' <a,b>',
-  word: ' <word>',
-  flag: '',
-};
-
 /** Options that name an architecture and its registers. */
 export function addArchitectureOptions(command: Command): Command {
   command.option('--arch <name>', `architecture: ${architectures.map(({ name }) => name).join(', ')}`);
-  const seen = new Set<string>();
-  for (const arch of architectures) {
-    for (const { name, kind, meaning, values } of arch.options) {
-      if (seen.has(name)) continue;
-      seen.add(name);
-      const users = architectures.filter(({ options }) => options.some((option) => option.name === name));
-      const words = values === undefined ? '' : `: ${values.join(', ')}`;
-      command.option(`--${name}${SHOWN[kind]}`, `${users.map((user) => user.name).join(', ')}: ${meaning}${words}`);
-    }
-  }
+  addSharedOptions(command, architectures, ({ options }) => options);
   command.option('--registers <file>', 'take architecture, mode and root from a facts file (registers.json)');
   command.option('--root <name>', 'name of the root in the facts file');
   return command;
@@ -68,9 +47,15 @@ export function addTargetOptions(command: Command): Command {
 }
 
 /** Values of the architecture's own options. */
-export function optionValues(arch: Pick<Architecture, 'options'>, options: TargetOptions): OptionValues {
+export function optionValues(arch: Architecture, options: TargetOptions): OptionValues {
+  refuseForeign(arch, options, (each) => each.options);
+  return valuesOf(arch.options, options);
+}
+
+/** Values of some options of an architecture. */
+export function valuesOf(list: readonly ArchitectureOption[], options: TargetOptions): OptionValues {
   const values: Record<string, bigint | string | boolean | readonly string[] | undefined> = {};
-  for (const { name, kind, values: words } of arch.options) {
+  for (const { name, kind, values: words } of list) {
     const given = options[camel(name)];
     if (kind === 'flag' && given === true) values[name] = true;
     if (typeof given !== 'string') continue;

@@ -140,12 +140,15 @@ export class Reference {
 
   /** Are the bits above the translated ones what the geometry wants, tags left out of account? */
   canonical(va: bigint): boolean {
-    const { vaBits, wordBits, upper, ignoredTopBits } = this.#paging.geometry;
+    const { vaBits, wordBits, upper, ignored } = this.#paging.geometry;
     if (va >> BigInt(wordBits) !== 0n) return false;
     if (vaBits === wordBits) return true;
-    const checked = BigInt.asUintN(Math.max(0, wordBits - ignoredTopBits - vaBits), va >> BigInt(vaBits));
-    const ones = BigInt.asUintN(Math.max(0, wordBits - ignoredTopBits - vaBits), -1n);
-    const top = upper === 'sign' ? (va >> BigInt(vaBits - 1)) & 1n : upper === 'one' ? 1n : 0n;
-    return checked === (top === 1n ? ones : 0n);
+    const bit = (at: number): bigint => (va >> BigInt(at)) & 1n;
+    const [hi, lo] = ignored?.bits ?? [-1, wordBits];
+    const tag = (at: number): boolean => at >= lo && at <= hi;
+    const highest = tag(vaBits - 1) ? lo - 1 : vaBits - 1;
+    const wanted = upper === 'sign' ? bit(highest) : upper === 'one' ? 1n : 0n;
+    for (let at = vaBits; at < wordBits; at++) if (!tag(at) && bit(at) !== wanted) return false;
+    return true;
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import type { BootProvider } from './boot.ts';
+import type { Capture } from './capture.ts';
 import type { FenceProvider } from './fence-provider.ts';
 import type { AccessOption } from './format.ts';
 import type { LayoutProvider } from './layout-provider.ts';
@@ -26,12 +27,21 @@ export interface ArchitectureOption {
 /** Values for {@link ArchitectureOption}s. */
 export type OptionValues = Readonly<Record<string, bigint | string | boolean | readonly string[] | undefined>>;
 
-/** A facts file about a stopped machine: registers and roots by name, as JSON. */
-export type Capture = Readonly<Record<string, unknown>>;
+/** An option's value if it is a number. */
+export function optionNumber(values: OptionValues, name: string): bigint | undefined {
+  const value = values[name];
+  return typeof value === 'bigint' ? value : undefined;
+}
+
+/** An option's value if it is a list of words. */
+export function optionWords(values: OptionValues, name: string): readonly string[] | undefined {
+  const value = values[name];
+  return Array.isArray(value) ? (value as readonly string[]) : undefined;
+}
 
 /** An architecture, as tools see it. */
 export interface Architecture {
-  /** `riscv`-like: the word after `--arch`. */
+  /** The word after `--arch`: lower case, without spaces. */
   readonly name: string;
   /** Other words for it. */
   readonly aliases: readonly string[];
@@ -40,10 +50,11 @@ export interface Architecture {
   /** Registers that can be explained and built. */
   readonly registers: readonly RegisterFormat[];
   /**
-   * Which of several registers of one name (of different widths) a value belongs to. Not supplied: the first that is
-   * wide enough.
+   * Which of several registers of one name a value belongs to: their layout may depend on the value, or on what else is
+   * known of the machine. Not supplied: the first that is wide enough.
+   * @param values options given besides, other registers among them
    */
-  pickRegister?(name: string, value: bigint): RegisterFormat | undefined;
+  pickRegister?(name: string, value: bigint, values: OptionValues): RegisterFormat | undefined;
   /** What tools may ask for. */
   readonly options: readonly ArchitectureOption[];
   /** Options of the access checks of all its formats; see {@link AccessRules}. */

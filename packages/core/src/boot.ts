@@ -3,7 +3,7 @@
  * kernel has at a stage of booting.
  */
 import type { PhysAddr, VirtAddr } from './address.ts';
-import type { Capture } from './architecture.ts';
+import type { Capture } from './capture.ts';
 import type { Memory } from './memory.ts';
 import type { RootDescription } from './space.ts';
 

@@ -132,7 +132,7 @@ export interface ExplainedAddress {
 /** Cuts an address into the indices of a geometry. */
 export function explainAddress(paging: Paging, va: bigint): ExplainedAddress {
   const { geometry } = paging;
-  const address = untagged(geometry, va);
+  const address = untagged(geometry.ignored, va);
   const names = {} as Record<TableName, { folded: boolean; level: number }>;
   for (const name of TABLE_NAMES)
     names[name] = { folded: geometry.names[name].folded, level: geometry.names[name].level };

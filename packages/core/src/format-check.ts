@@ -3,13 +3,12 @@
  * the entry. A slip there would not fail, it would silently never match.
  */
 import { CompiledTests } from './compiled.ts';
-import type { FeatureCondition, LevelCondition } from './condition.ts';
+import { type FeatureCondition, featuresNamed, type LevelCondition } from './condition.ts';
 import { FormatError } from './errors.ts';
-import type { BitRange, Format, MalformedRule, Shape } from './format.ts';
+import { type BitRange, type Format, type MalformedRule, RESERVED_FIELDS, type Shape } from './format.ts';
 
 function checkFeatures(format: Format, what: string, when: FeatureCondition | undefined): void {
-  for (const name of when ?? []) {
-    const feature = name.replace(/^!/, '');
+  for (const feature of featuresNamed(when)) {
     if (Object.hasOwn(format.features ?? {}, feature)) continue;
     throw new FormatError('unknown-feature', `${format.name}: ${what} depends on a feature that is not declared`, {
       feature,
@@ -44,7 +43,7 @@ function checkShape(format: Format, shape: Shape): void {
     checkRanges(format, `the address of ${shape.name}`, [[entryLo + bits - 1, entryLo]]);
   }
   if (shape.kind === 'leaf') return;
-  for (const { field, when } of shape.effects ?? []) {
+  for (const { field, when } of [...(shape.effects ?? []), ...(shape.marks ?? [])]) {
     checkFeatures(format, `an effect of ${shape.name}`, when);
     if (shape.fields.some(({ name }) => name === field)) continue;
     throw new FormatError('effect-field', `${format.name}: an effect of ${shape.name} needs a field that it has not`, {
@@ -65,7 +64,12 @@ function speaksOf({ kinds, shapes }: MalformedRule, shape: Shape): boolean {
 function checkLevelZero(format: Format, shape: Shape): void {
   if (shape.kind !== 'table' || !holdsAtLeaves(shape.levels)) return;
   const refused = (format.rules ?? []).some(
-    (rule) => rule.tests.length === 0 && rule.when === undefined && holdsAtLeaves(rule.levels) && speaksOf(rule, shape),
+    (rule) =>
+      rule !== RESERVED_FIELDS &&
+      rule.tests.length === 0 &&
+      rule.when === undefined &&
+      holdsAtLeaves(rule.levels) &&
+      speaksOf(rule, shape),
   );
   if (!refused) {
     throw new FormatError('table-at-level-0', `${format.name}: a ${shape.name} could stand at level 0`, {});
@@ -81,7 +85,9 @@ export function checkFormat(format: Format): void {
     checkShape(format, shape);
     checkLevelZero(format, shape);
   }
-  for (const { reason, shapes, when, levels } of format.rules ?? []) {
+  for (const rule of format.rules ?? []) {
+    if (rule === RESERVED_FIELDS) continue;
+    const { reason, shapes, when, levels } = rule;
     checkFeatures(format, `rule ${reason}`, when);
     checkLevels(format, `rule ${reason}`, levels);
     const shape = shapes?.find((name) => !format.shapes.some((one) => one.name === name));

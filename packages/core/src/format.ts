@@ -24,6 +24,11 @@ export interface Field {
   readonly section?: string;
   /** Ignored by hardware, free for software. Not supplied: false. */
   readonly software?: boolean;
+  /**
+   * Must be zero in a table entry or a leaf: the reason with which the hardware refuses an entry where it is not.
+   * Makes a {@link MalformedRule}. Not supplied: any value will do, unless a rule says otherwise.
+   */
+  readonly reserved?: string;
   /** Exists only under these features. Not supplied: always. */
   readonly when?: FeatureCondition;
 }
@@ -79,6 +84,14 @@ export interface TableEffect {
   readonly when?: FeatureCondition;
 }
 
+/** A field of a table entry that the hardware sets by itself when a translation passes through the entry. */
+export interface TableMark {
+  /** Field of the table shape; all its bits are set. */
+  readonly field: string;
+  /** Happens only under these features. Not supplied: always. */
+  readonly when?: FeatureCondition;
+}
+
 /** A word that points to a table of the next level. */
 export interface TableShape extends ShapeBase {
   readonly kind: 'table';
@@ -86,6 +99,8 @@ export interface TableShape extends ShapeBase {
   readonly address: readonly AddressPiece[];
   /** How its fields act on the leaves below. Not supplied: not at all. */
   readonly effects?: readonly TableEffect[];
+  /** What hardware sets in it when it is used (accessed flags of tables). Not supplied: nothing. */
+  readonly marks?: readonly TableMark[];
 }
 
 /** Several adjacent entries that act as one translation (NAPOT, the contiguous hint, large pages, supersections). */
@@ -131,6 +146,12 @@ export interface MalformedRule {
   /** Section of the specification. */
   readonly section?: string;
 }
+
+/**
+ * Stands in a list of rules for the rules of all fields that are `reserved`. In a list without it they are judged before
+ * all others.
+ */
+export const RESERVED_FIELDS = 'reserved-fields';
 
 /** What kind of access is made. */
 export type AccessKind = 'read' | 'write' | 'execute';
@@ -186,12 +207,16 @@ export interface AccessRules {
 export interface FaultEvent {
   /** The reason: of an empty shape, a malformed rule, the access rules, `non_canonical` or `no_memory`. */
   readonly reason: string;
+  /** All reasons, in checking order; the first is {@link reason}. */
+  readonly reasons: readonly string[];
   /** What stage of checking found it. */
   readonly stage: 'address' | 'entry' | 'access' | 'memory';
   /** Level from the leaves; `undefined` if no entry had been read. */
   readonly level: number | undefined;
-  /** The access that was tried. */
-  readonly access: AccessKind;
+  /** The access that was tried, with every option of the access check filled in. */
+  readonly request: Required<AccessRequest>;
+  /** The features that are on. */
+  readonly features: ReadonlySet<string>;
 }
 
 /** The architecture's own name for a fault. */
@@ -236,7 +261,7 @@ export interface AttributeRules {
 
 /** A format: the entries of one architecture (or of one of its table formats). */
 export interface Format {
-  /** `riscv64`-like: unique, kebab-case or the architecture's own word. */
+  /** Unique: kebab-case or the architecture's own word. */
   readonly name: string;
   /** One line for people. */
   readonly title: string;
@@ -246,13 +271,13 @@ export interface Format {
   readonly features?: Readonly<Record<string, string>>;
   /** What words can look like, in the order of matching. */
   readonly shapes: readonly Shape[];
-  /** What makes them malformed, in the order of checking. Not supplied: nothing. */
-  readonly rules?: readonly MalformedRule[];
+  /** What makes them malformed besides reserved fields, in the order of checking. Not supplied: nothing. */
+  readonly rules?: readonly (MalformedRule | typeof RESERVED_FIELDS)[];
   /** The reason when no shape fits. Not supplied: `reserved_encoding`. */
   readonly unmatched?: string;
   /** The reason for an address outside the geometry's virtual range. Not supplied: `non_canonical`. */
   readonly nonCanonical?: string;
-  /** Attribute fields, in the order in which they are printed. Not supplied: all fields of the leaf shapes. */
+  /** Attribute fields, in the order in which they are printed. Not supplied: all fields of the leaf shapes but reserved ones. */
   readonly attributes?: readonly string[];
   /** Mapping into the common vocabulary. Not supplied: nothing is known of it, `common` is undefined. */
   readonly common?: AttributeRules;

@@ -4,6 +4,7 @@
  */
 
 import { FormatError } from './errors.ts';
+import type { BitRange } from './format.ts';
 import { type CompleteGeometry, completeGeometry } from './format-defaults.ts';
 
 /** One level that has tables of its own. */
@@ -58,7 +59,7 @@ export interface NameFolding {
   readonly pairs?: EntryPairs;
 }
 
-/** Two-level hardware under an operating system that wants larger tables (32-bit Arm under Linux). */
+/** Two-level hardware with small tables under an operating system that wants larger ones. */
 export interface EntryPairs {
   /** Hardware entries under one entry of the upper name. */
   readonly upperEntries: number;
@@ -66,6 +67,14 @@ export interface EntryPairs {
   readonly pageBytes: number;
   /** Where in that page the hardware tables begin; each software entry stands this many bytes before its twin. */
   readonly hardwareOffset: number;
+}
+
+/** A tag in an address: the hardware takes the bit below it in its place, as often as needed. */
+export interface IgnoredBits {
+  /** Which bits: the top byte is `[63, 56]`. */
+  readonly bits: BitRange;
+  /** Taken off reads and writes only: an instruction fetch sees all bits. Not supplied: off every access. */
+  readonly dataOnly?: boolean;
 }
 
 /** A geometry as an architecture describes it. */
@@ -87,8 +96,8 @@ export interface GeometryDescription {
    * `zero`, or all `one`. Not supplied: `sign`. Without meaning where `vaBits` equals `wordBits`.
    */
   readonly upper?: 'sign' | 'zero' | 'one';
-  /** Top bits of the word that the hardware ignores (address tags). Not supplied: 0. */
-  readonly ignoredTopBits?: number;
+  /** Bits of an address that the hardware ignores (address tags). Not supplied: none. */
+  readonly ignored?: IgnoredBits;
   /** Features that this geometry brings with it. Not supplied: none. */
   readonly features?: readonly string[];
   /** How the five names fold. Not supplied: folded names repeat the slot and count one entry. */
@@ -140,13 +149,21 @@ export interface Geometry {
   readonly paBits: number;
   readonly wordBits: 32 | 64;
   readonly upper: 'sign' | 'zero' | 'one';
-  readonly ignoredTopBits: number;
+  readonly ignored: IgnoredBits | undefined;
   readonly features: readonly string[];
   readonly folding: NameFolding;
   /** The five names, pgd first. */
   readonly names: Readonly<Record<TableName, NameView>>;
   /** Ranges of virtual addresses that the root translates, in rising order. */
   readonly ranges: readonly NumberRange[];
+}
+
+/** Can these bits be a tag? They lie above the page offset, and the bit below them, which takes their place, too. */
+export function ignoredFits(
+  { levels, wordBits }: Pick<CompleteGeometry, 'levels' | 'wordBits'>,
+  { bits: [hi, lo] }: IgnoredBits,
+): boolean {
+  return Number.isInteger(hi) && Number.isInteger(lo) && lo > (levels[0]?.shift ?? 0) && hi >= lo && hi < wordBits;
 }
 
 function check(geometry: CompleteGeometry): void {
@@ -175,6 +192,10 @@ function check(geometry: CompleteGeometry): void {
   }
   if (vaBits > wordBits) fail('va-bits', 'more virtual bits than the machine word has', { vaBits, wordBits });
   if (paBits > 56) fail('pa-bits', 'physical addresses have at most 56 bits', { paBits });
+  if (geometry.ignored !== undefined && !ignoredFits(geometry, geometry.ignored)) {
+    const [hi, lo] = geometry.ignored.bits;
+    fail('ignored-bits', 'ignored bits lie above the page offset and within the word', { hi, lo });
+  }
 }
 
 function rangesOf({ vaBits, wordBits, upper }: CompleteGeometry): NumberRange[] {
@@ -244,7 +265,7 @@ export function createGeometry(description: GeometryDescription, entryBytes: 4 |
       leafName: level.leafName,
     }),
   );
-  const { name, title, vaBits, paBits, wordBits, upper, ignoredTopBits, features, folding } = complete;
+  const { name, title, vaBits, paBits, wordBits, upper, ignored, features, folding } = complete;
   return {
     name,
     title,
@@ -254,7 +275,7 @@ export function createGeometry(description: GeometryDescription, entryBytes: 4 |
     paBits,
     wordBits,
     upper,
-    ignoredTopBits,
+    ignored,
     features,
     folding,
     names: namesOf(levels, folding),

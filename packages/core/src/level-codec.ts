@@ -4,6 +4,7 @@
  * A word is named by a code: its kind in the low two bits, the index of its shape above them. For most words the code
  * comes from a table over the low 8 bits; only words with other tested bits set take the slow road over all tests.
  */
+import { rangesMask } from './bits.ts';
 import { CompiledAddress, CompiledTests, type Halves, halves } from './compiled.ts';
 import { featuresHold, levelHolds } from './condition.ts';
 import { FormatError } from './errors.ts';
@@ -57,6 +58,8 @@ export interface CompiledShape {
   readonly fields: readonly Field[];
   /** Table effects that act under the features. */
   readonly effects: readonly TableEffect[];
+  /** Bits that hardware sets in a table entry when it is used. */
+  readonly marks: bigint;
 }
 
 /** See {@link CompiledShape.linear}. */
@@ -204,6 +207,15 @@ function linearOf(address: CompiledAddress, entryBytes: number): Linear {
   return { bytes, step };
 }
 
+/** The bits of all marks that are made under the features. */
+function marksOf(shape: Shape, features: ReadonlySet<string>): bigint {
+  if (shape.kind !== 'table') return 0n;
+  const marked = (shape.marks ?? []).filter(({ when }) => featuresHold(when, features)).map(({ field }) => field);
+  return shape.fields
+    .filter(({ name, when }) => marked.includes(name) && featuresHold(when, features))
+    .reduce((bits, field) => bits | rangesMask(field.bits), 0n);
+}
+
 function compileShape(shape: Shape, index: number, level: Level, features: ReadonlySet<string>): CompiledShape {
   const run = shape.kind === 'leaf' ? shape.run : undefined;
   const runEntries = run?.entries ?? 1;
@@ -244,5 +256,6 @@ function compileShape(shape: Shape, index: number, level: Level, features: Reado
     fields: shape.fields.filter((field) => featuresHold(field.when, features)),
     effects:
       shape.kind === 'table' ? (shape.effects ?? []).filter((effect) => featuresHold(effect.when, features)) : [],
+    marks: marksOf(shape, features),
   };
 }

@@ -193,7 +193,7 @@ export interface LinuxNames {
  * @param paging says which names fold and what words mean
  * @param memory where the tables stand
  */
-export function createNames(paging: Paging, memory: Memory, options: NamesOptions = {}): LinuxNames {
+export function createNames(memory: Memory, paging: Paging, options: NamesOptions = {}): LinuxNames {
   const context = { paging, memory, options };
   const pgd = new NameHelper<'pgd'>('pgd', context, undefined);
   const p4d = new NameHelper<'p4d'>('p4d', context, pgd);

@@ -2,11 +2,21 @@
  * An address space: memory and the roots that stand in it. One root, two halves, a split by address: whatever the
  * architecture does, everything above asks only which root translates an address.
  */
+import { type AccessOptionValues, defaultAccessOptions, withAccessOptions } from './access-options.ts';
 import { hex, type PhysAddr, TWO_64, type VirtAddr, virt } from './address.ts';
 import { ArgumentError } from './errors.ts';
-import type { Geometry, NumberRange } from './geometry.ts';
+import type { AccessKind } from './format.ts';
+import { type IgnoredBits, ignoredFits, type NumberRange } from './geometry.ts';
 import type { Memory } from './memory.ts';
 import type { Paging } from './paging.ts';
+
+/** A part of what a root translates. */
+export interface RootRange {
+  readonly start: bigint;
+  readonly end: bigint;
+  /** Bits of its addresses that hold a tag. Not supplied: those that the geometry ignores. */
+  readonly ignored?: IgnoredBits;
+}
 
 /** One root table as the caller names it. */
 export interface RootDescription {
@@ -18,7 +28,7 @@ export interface RootDescription {
   /**
    * Virtual addresses that this root translates, half-open, in rising order. Not supplied: those of its geometry.
    */
-  readonly ranges?: readonly { readonly start: bigint; readonly end: bigint }[];
+  readonly ranges?: readonly RootRange[];
   /**
    * Every address of this root faults before any table is read, for this reason: walks are switched off, or the
    * registers are impossible. Not supplied: it translates.
@@ -28,7 +38,12 @@ export interface RootDescription {
    * Control bits that come with the root: values for options of the format's access check, used where a request says
    * nothing. Not supplied: the format's defaults.
    */
-  readonly control?: Readonly<Record<string, string | number | boolean>>;
+  readonly control?: AccessOptionValues;
+}
+
+/** A part of what a root translates, checked. */
+export interface PlainRange extends NumberRange {
+  readonly ignored: IgnoredBits | undefined;
 }
 
 /** One root table, checked. */
@@ -37,9 +52,10 @@ export interface Root {
   /** Physical address, exact as a number. */
   readonly address: number;
   readonly label: string;
-  readonly ranges: readonly NumberRange[];
+  readonly ranges: readonly PlainRange[];
   readonly fault: string | undefined;
-  readonly control: Readonly<Record<string, string | number | boolean>>;
+  /** Every option of the access check, as the root's control bits or else the defaults have it. */
+  readonly options: AccessOptionValues;
 }
 
 /** A virtual address space. Made by {@link createSpace}. */
@@ -55,7 +71,7 @@ export interface VirtRange {
 }
 
 /** A range that a root is given: whole pages that its tables can translate. */
-function checkRange(paging: Paging, { start, end }: { readonly start: bigint; readonly end: bigint }): NumberRange {
+function checkRange(paging: Paging, { start, end, ignored }: RootRange): PlainRange {
   const { geometry, pageBytes } = paging;
   const inside = geometry.ranges.some((own) => start >= BigInt(own.start) && end <= BigInt(own.end));
   if (start >= end || !inside || start % pageBytes !== 0n || end % pageBytes !== 0n) {
@@ -64,19 +80,26 @@ function checkRange(paging: Paging, { start, end }: { readonly start: bigint; re
       end,
     });
   }
-  return { start: Number(start), end: Number(end) };
+  if (ignored !== undefined && !ignoredFits(geometry, ignored)) {
+    const [hi, lo] = ignored.bits;
+    throw new ArgumentError('ignored-bits', 'ignored bits lie above the page offset and within the word', { hi, lo });
+  }
+  return { start: Number(start), end: Number(end), ignored: ignored ?? geometry.ignored };
 }
 
 function checkRoot({ paging, address, label, ranges, fault, control }: RootDescription): Root {
   const { root } = paging.geometry;
+  const { access } = paging.format;
   if (fault === undefined) paging.checkAddress(address, BigInt(root.alignBytes));
   return {
     paging,
     address: Number(address),
     label: label ?? 'root',
-    ranges: ranges?.map((range) => checkRange(paging, range)) ?? paging.geometry.ranges,
+    ranges:
+      ranges?.map((range) => checkRange(paging, range)) ??
+      paging.geometry.ranges.map((range) => ({ ...range, ignored: paging.geometry.ignored })),
     fault,
-    control: control ?? {},
+    options: withAccessOptions(access, defaultAccessOptions(access), control),
   };
 }
 
@@ -84,8 +107,8 @@ function checkRoot({ paging, address, label, ranges, fault, control }: RootDescr
  * Makes an address space.
  * @param memory where the tables stand
  * @param roots one root, or several whose ranges do not overlap; the first names faults of addresses that none has
- * @throws AttributeError if a root is unaligned or too high; ArgumentError if two roots claim an address, or a range is
- *   none that the root's tables can translate
+ * @throws AttributeError if a root is unaligned or too high; ArgumentError if two roots claim an address, a range is
+ *   none that the root's tables can translate, or a control bit is none of the access check's options
  */
 export function createSpace(memory: Memory, roots: RootDescription | readonly RootDescription[]): AddressSpace {
   const list = (Array.isArray(roots) ? (roots as readonly RootDescription[]) : [roots as RootDescription]).map(
@@ -102,23 +125,38 @@ export function createSpace(memory: Memory, roots: RootDescription | readonly Ro
   return { memory, roots: list };
 }
 
-/** An address as the hardware compares it: ignored top bits replaced by copies of the bit below them. */
-export function untagged({ ignoredTopBits, wordBits }: Geometry, va: bigint): bigint {
-  if (ignoredTopBits === 0) return va;
-  return BigInt.asUintN(wordBits, BigInt.asIntN(wordBits - ignoredTopBits, va));
+/** An address with the ignored bits replaced by copies of the bit below them. */
+export function untagged(ignored: IgnoredBits | undefined, va: bigint): bigint {
+  if (ignored === undefined) return va;
+  const [hi, lo] = ignored.bits;
+  const mask = ((1n << BigInt(hi - lo + 1)) - 1n) << BigInt(lo);
+  return ((va >> BigInt(lo - 1)) & 1n) === 0n ? va & ~mask : va | mask;
 }
 
-/** An address as a root's hardware compares it; see {@link untagged}. */
-export function withoutTag(root: Root, va: bigint): bigint {
-  return untagged(root.paging.geometry, va);
+/** Where an address is translated. */
+export interface Place {
+  readonly root: Root;
+  /** The address as the root's tables see it: without its tag. */
+  readonly address: bigint;
 }
 
-/** The root that translates an address (tags taken off), or `undefined`. */
-export function rootFor(space: AddressSpace, va: bigint): Root | undefined {
-  return space.roots.find((root) => {
-    const address = withoutTag(root, va);
-    return root.ranges.some(({ start, end }) => address >= BigInt(start) && address < BigInt(end));
-  });
+/**
+ * The root that translates an address, and the address without its tag; `undefined` if none does.
+ * @param kind of the access: some tags are taken off data accesses only. Not supplied: a read.
+ */
+export function placeOf(space: AddressSpace, va: bigint, kind: AccessKind = 'read'): Place | undefined {
+  for (const root of space.roots) {
+    for (const { start, end, ignored } of root.ranges) {
+      const address = ignored?.dataOnly === true && kind === 'execute' ? va : untagged(ignored, va);
+      if (address >= BigInt(start) && address < BigInt(end)) return { root, address };
+    }
+  }
+  return undefined;
+}
+
+/** The root that translates an address; see {@link placeOf}. */
+export function rootFor(space: AddressSpace, va: bigint, kind: AccessKind = 'read'): Root | undefined {
+  return placeOf(space, va, kind)?.root;
 }
 
 /** One stretch of a range under one root, in exact numbers. */

@@ -15,7 +15,7 @@ import { ArgumentError } from './errors.ts';
 import type { NumberRange } from './geometry.ts';
 import { type CompiledShape, LEAF, type LevelCodec, TABLE } from './level-codec.ts';
 import type { Memory } from './memory.ts';
-import { type AddressSpace, type Root, withoutTag } from './space.ts';
+import { type AddressSpace, type PlainRange, untagged } from './space.ts';
 import {
   BY,
   CODE_BITS,
@@ -287,8 +287,8 @@ export class Translator {
   /** The long way: finds the root and goes through its tables. */
   #miss(lo: number, hi: number, to: Uint32Array, at: number): boolean {
     for (const way of this.#roots) {
-      const frame = plainFrame(way.root, lo, hi);
       for (const range of way.root.ranges) {
+        const frame = plainFrame(range, lo, hi);
         if (frame < range.start || frame >= range.end) continue;
         return way.root.fault === undefined ? this.#walk(way, range, frame, lo, hi, to, at) : unmapped(to, at);
       }
@@ -350,10 +350,13 @@ export class Translator {
   }
 }
 
-/** The 4 KiB frame of an address, without its tag. Addresses that have one are rare enough for a BigInt. */
-function plainFrame(root: Root, lo: number, hi: number): number {
+/**
+ * The 4 KiB frame of an address of a range, without its tag (that of a data access). Addresses that have one are rare
+ * enough for a BigInt.
+ */
+function plainFrame({ ignored }: PlainRange, lo: number, hi: number): number {
   const frame = (hi >>> 0) * TWO_32 + ((lo & -PAGE) >>> 0);
-  return root.paging.geometry.ignoredTopBits === 0 ? frame : Number(withoutTag(root, BigInt(frame)));
+  return ignored === undefined ? frame : Number(untagged(ignored, BigInt(frame)));
 }
 
 /** Writes the physical address that an entry gives a virtual one, as halves. Answers false if the entry is no leaf. */

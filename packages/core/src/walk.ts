@@ -2,15 +2,16 @@
  * Following one address through the tables: with a full trace (`walk`), for the answer alone (`translate`), or judging
  * an access (`access`). All three are one descent; faults are values and carry the architecture's own name and code.
  */
+import { withAccessOptions } from './access-options.ts';
 import { type PhysAddr, phys, type VirtAddr, virt } from './address.ts';
 import { join } from './compiled.ts';
 import { accumulateEffects, applyEffects, type Effect, numericFields } from './effective.ts';
 import { ArgumentError } from './errors.ts';
-import type { AccessKind, AccessRequest, CommonAttributes, FaultEvent, FieldValues } from './format.ts';
-import { EMPTY, LEAF, MALFORMED } from './level-codec.ts';
+import type { AccessRequest, CommonAttributes, FaultEvent, FieldValues } from './format.ts';
+import { EMPTY, LEAF, MALFORMED, TABLE } from './level-codec.ts';
 import { writeWord } from './memory.ts';
 import type { DecodedEntry, Paging } from './paging.ts';
-import { type AddressSpace, type Root, rootFor, withoutTag } from './space.ts';
+import { type AddressSpace, placeOf, type Root } from './space.ts';
 import { type Cursor, STOP, shapeAt, traverse } from './traverse.ts';
 
 /** One table visited on the way. */
@@ -104,11 +105,12 @@ function faultOf(
   va: VirtAddr,
   stage: FaultEvent['stage'],
   reasons: readonly string[],
-  access: AccessKind,
+  request: Required<AccessRequest>,
   at?: { readonly level: number; readonly slot: number; readonly entry?: bigint | undefined },
 ): Fault {
-  const reason = reasons[0] ?? paging.format.unmatched;
-  const report = paging.format.fault({ reason, stage, level: at?.level, access });
+  const { format, features } = paging;
+  const reason = reasons[0] ?? format.unmatched;
+  const report = format.fault({ reason, reasons, stage, level: at?.level, request, features });
   return {
     mapped: false,
     va,
@@ -131,26 +133,35 @@ function checked(space: AddressSpace, va: bigint): VirtAddr {
   return virt(va);
 }
 
+/** In whose name faults are reported if nobody says. */
+const SUPERVISOR_READ: AccessRequest = { kind: 'read', privilege: 'supervisor' };
+
+/** An entry on the way, as the descent shows it. */
+type See = (cursor: Cursor, effects: readonly Effect[], entry?: bigint, effective?: FieldValues) => void;
+
+/** What a descent found. */
 interface Descent {
-  readonly root: Root | undefined;
+  /** The root that was used; the first one if none translates the address. */
+  readonly root: Root;
+  /** Does that root translate the address? */
+  readonly translated: boolean;
+  /** The request with every option filled in. */
+  readonly request: Required<AccessRequest>;
   readonly outcome: Translation;
 }
 
 /** The descent that everything here shares. `see` is told of every entry on the way. */
-function descend(
-  space: AddressSpace,
-  va: VirtAddr,
-  access: AccessKind,
-  see: ((cursor: Cursor, effects: readonly Effect[], entry?: bigint, effective?: FieldValues) => void) | undefined,
-): Descent {
-  const root = rootFor(space, va);
-  const named = root ?? (space.roots[0] as Root);
-  const { paging } = named;
-  if (root === undefined) {
-    return { root, outcome: faultOf(paging, va, 'address', [paging.format.nonCanonical], access) };
+function descend(space: AddressSpace, va: VirtAddr, { kind, privilege, options }: AccessRequest, see?: See): Descent {
+  const place = placeOf(space, va, kind);
+  const root = place?.root ?? (space.roots[0] as Root);
+  const { paging } = root;
+  const request = { kind, privilege, options: withAccessOptions(paging.format.access, root.options, options) };
+  const found = (outcome: Translation): Descent => ({ root, translated: place !== undefined, request, outcome });
+  const reason = place === undefined ? paging.format.nonCanonical : root.fault;
+  if (place === undefined || reason !== undefined) {
+    return found(faultOf(paging, va, 'address', [reason ?? paging.format.nonCanonical], request));
   }
-  if (root.fault !== undefined) return { root, outcome: faultOf(paging, va, 'address', [root.fault], access) };
-  const address = withoutTag(root, va);
+  const { address } = place;
   const page = paging.pageBytes;
   const start = Number(address - (address % page));
   let effects: readonly Effect[] = [];
@@ -163,7 +174,7 @@ function descend(
   const stop = (cursor: Cursor, kind: number): typeof STOP => {
     see?.(cursor, effects, join(cursor.lo, cursor.hi));
     const reasons = kind === LEAF ? [] : cursor.codec.reasons(cursor.lo, cursor.hi);
-    outcome = faultOf(paging, va, 'entry', reasons, access, at(cursor));
+    outcome = faultOf(paging, va, 'entry', reasons, request, at(cursor));
     return STOP;
   };
   traverse(
@@ -203,33 +214,39 @@ function descend(
       malformed: (cursor) => stop(cursor, MALFORMED),
       missing(cursor) {
         see?.(cursor, effects);
-        outcome = faultOf(paging, va, 'memory', ['no_memory'], access, { level: cursor.level, slot: cursor.slot });
+        outcome = faultOf(paging, va, 'memory', ['no_memory'], request, { level: cursor.level, slot: cursor.slot });
         return STOP;
       },
     },
   );
-  return { root, outcome: outcome as Translation };
+  return found(outcome as Translation);
 }
 
 /**
  * Where an address leads: the physical address, or the fault. Permissions are not judged; see {@link access}.
  * @param va any 64-bit address
- * @throws ArgumentError if `va` is no 64-bit number
+ * @param request in whose name a fault is reported. Not supplied: a supervisor's read.
+ * @throws ArgumentError if `va` is no 64-bit number, or for an unknown option
  */
-export function translate(space: AddressSpace, va: VirtAddr | bigint): Translation {
-  return descend(space, checked(space, va), 'read', undefined).outcome;
+export function translate(
+  space: AddressSpace,
+  va: VirtAddr | bigint,
+  request: AccessRequest = SUPERVISOR_READ,
+): Translation {
+  return descend(space, checked(space, va), request).outcome;
 }
 
 /**
  * Follows an address and keeps everything that was seen: each table, index, slot, entry, decoded fields, effective
  * attributes, and the exact fault.
  * @param va any 64-bit address
- * @throws ArgumentError if `va` is no 64-bit number
+ * @param request in whose name a fault is reported. Not supplied: a supervisor's read.
+ * @throws ArgumentError if `va` is no 64-bit number, or for an unknown option
  */
-export function walk(space: AddressSpace, va: VirtAddr | bigint): Walk {
+export function walk(space: AddressSpace, va: VirtAddr | bigint, request: AccessRequest = SUPERVISOR_READ): Walk {
   const steps: WalkStep[] = [];
   const address = checked(space, va);
-  const { root, outcome } = descend(space, address, 'read', (cursor, effects, entry, effective) => {
+  const { root, translated, outcome } = descend(space, address, request, (cursor, effects, entry, effective) => {
     steps.push({
       level: cursor.level,
       hardwareLevel: cursor.codec.level.hardware,
@@ -243,14 +260,25 @@ export function walk(space: AddressSpace, va: VirtAddr | bigint): Walk {
       effective,
     });
   });
-  return { va: address, root: root?.label, steps, outcome };
+  return { va: address, root: translated ? root.label : undefined, steps, outcome };
+}
+
+/** An entry that the hardware changes by itself, and what it holds then. */
+export interface EntryUpdate {
+  /** Level from the leaves. */
+  readonly level: number;
+  readonly slot: PhysAddr;
+  readonly entry: bigint;
 }
 
 /** An access that is allowed. */
 export interface Allowed extends Mapped {
   readonly allowed: true;
-  /** The leaf's entry after the hardware has set (or cleared) bits in it by itself; absent if nothing changes. */
-  readonly update: { readonly slot: PhysAddr; readonly entry: bigint } | undefined;
+  /**
+   * Entries that the hardware changes by itself (accessed and dirty bits), in the order of the walk: table entries that
+   * the format says are marked, then the leaf's.
+   */
+  readonly updates: readonly EntryUpdate[];
 }
 
 /** An access that is refused, with the fault that the hardware reports. */
@@ -261,30 +289,12 @@ export interface Refused extends Fault {
 /** What an access leads to. */
 export type AccessResult = Allowed | Refused;
 
-/** Fills in the options of the access check and refuses unknown ones. */
-function completeRequest(root: Root, request: AccessRequest): Required<AccessRequest> {
-  const known = root.paging.format.access.options;
-  const options: Record<string, string | number | boolean> = {};
-  for (const { name, values } of known) options[name] = values[0] ?? 0;
-  for (const [name, value] of [...Object.entries(root.control), ...Object.entries(request.options ?? {})]) {
-    const option = known.find((candidate) => candidate.name === name);
-    const fits = option?.values.length === 0 ? typeof value === 'number' : option?.values.includes(value) === true;
-    if (!fits) {
-      throw new ArgumentError('access-option', 'the access check has no such option or value', {
-        option: name,
-        value: String(value),
-      });
-    }
-    options[name] = value;
-  }
-  return { ...request, options };
-}
-
 /**
- * Makes an access as the hardware would: walks, then judges permissions.
+ * Makes an access as the hardware would: walks, then judges permissions. What a refused access leaves behind (processors
+ * may have marked table entries by then) is not said.
  * @param request what is done, by whom, under which control bits
- * @param options `apply`: also write the update (accessed, dirty) that the hardware would make. Not supplied: no.
- * @throws ArgumentError for a bad address or an unknown option
+ * @param options `apply`: also write the updates (accessed, dirty) that the hardware would make. Not supplied: no.
+ * @throws ArgumentError for a bad address or an unknown option; MemoryError if an update cannot be written
  */
 export function access(
   space: AddressSpace,
@@ -293,23 +303,31 @@ export function access(
   options: { readonly apply?: boolean } = {},
 ): AccessResult {
   const address = checked(space, va);
-  const { root, outcome } = descend(space, address, request.kind, undefined);
-  const { paging } = root ?? (space.roots[0] as Root);
-  const complete = completeRequest(root ?? (space.roots[0] as Root), request);
+  const updates: EntryUpdate[] = [];
+  const note = (level: number, slot: PhysAddr, before: bigint, after: bigint): void => {
+    if (after !== before) updates.push({ level, slot, entry: after });
+  };
+  const found = descend(space, address, request, (cursor, _, entry) => {
+    if (entry === undefined || cursor.kind !== TABLE) return;
+    note(cursor.level, phys(cursor.slot), entry, entry | shapeAt(cursor).marks);
+  });
+  const { root, outcome } = found;
   if (!outcome.mapped) return { ...outcome, allowed: false };
-  const verdict = paging.format.access.check(outcome.fields, complete, paging.features);
-  if (verdict.reasons.length > 0) {
-    const fault = faultOf(paging, address, 'access', verdict.reasons, request.kind, {
-      level: outcome.level,
-      slot: Number(outcome.slot),
-      entry: outcome.entry,
-    });
-    return { ...fault, allowed: false };
+  const { paging } = root;
+  const { format, features } = paging;
+  const { reasons, set = 0n, clear = 0n } = format.access.check(outcome.fields, found.request, features);
+  if (reasons.length > 0) {
+    const { level, slot, entry } = outcome;
+    const at = { level, slot: Number(slot), entry };
+    return { ...faultOf(paging, address, 'access', reasons, found.request, at), allowed: false };
   }
-  const after = (outcome.entry | (verdict.set ?? 0n)) & ~(verdict.clear ?? 0n);
-  const update = after === outcome.entry ? undefined : { slot: outcome.slot, entry: after };
-  if (options.apply === true && update !== undefined) {
-    writeWord(space.memory, update.slot, update.entry, paging.format.entryBytes);
-  }
-  return { ...outcome, allowed: true, update };
+  note(outcome.level, outcome.slot, outcome.entry, (outcome.entry | set) & ~clear);
+  if (options.apply === true) applyUpdates(space, updates, format.entryBytes);
+  return { ...outcome, allowed: true, updates };
+}
+
+/** Writes all of the updates, or none if one cannot be written. */
+function applyUpdates({ memory }: AddressSpace, updates: readonly EntryUpdate[], entryBytes: 4 | 8): void {
+  for (const { slot } of updates) memory.writable(Number(slot));
+  for (const { slot, entry } of updates) writeWord(memory, slot, entry, entryBytes);
 }

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { phys } from '../src/address.ts';
 import { ArgumentError, ReadOnlyMemoryError } from '../src/errors.ts';
-import type { AccessRequest } from '../src/format.ts';
+import type { AccessRequest, FaultEvent, FaultReport } from '../src/format.ts';
 import { map } from '../src/map.ts';
 import { readWord, writeWord } from '../src/memory.ts';
 import { createPaging } from '../src/paging.ts';
@@ -45,10 +45,10 @@ describe('access', () => {
     expect(access(made.space, 0x123n, { ...WRITE, options })).toEqual({
       ...translate(made.space, 0x123n),
       allowed: true,
-      update: { slot: expect.anything(), entry: entry | 0x840n },
+      updates: [{ level: 1, slot: expect.anything(), entry: entry | 0x840n }],
     });
     expect(translate(made.space, 0x123n)).toMatchObject({ entry });
-    expect(access(made.space, 0x8000n, READ)).toMatchObject({ allowed: true, update: undefined });
+    expect(access(made.space, 0x8000n, READ)).toMatchObject({ allowed: true, updates: [] });
   });
 
   it('writes that change if asked to', () => {
@@ -59,7 +59,7 @@ describe('access', () => {
     // Bits are set, and another is cleared.
     expect(readWord(made.memory, slot)).toBe(entry | 0x840n);
     const again = access(made.space, 0x123n, { ...WRITE, options }, { apply: true });
-    expect(again).toMatchObject({ allowed: true, update: undefined });
+    expect(again).toMatchObject({ allowed: true, updates: [] });
   });
 
   it('refuses with all reasons in checking order and the name of the fault', () => {
@@ -113,6 +113,47 @@ describe('access', () => {
     const flat = createPaging(miniFormat, miniGeometry(3), { features: ['flat'] });
     const space = createSpace(own.memory, { paging: flat, address: own.root });
     expect(access(space, 0n, user)).toMatchObject({ allowed: true });
+  });
+
+  it('marks tables where the format says that hardware does', () => {
+    const own = bed(MINI);
+    map(own.space, { va: 0n, pa: 0n, bytes: 0x1000n, attributes: { a: 1 }, allocator: own.frames });
+    const paging = createPaging(miniFormat, miniGeometry(3), { features: ['marks'] });
+    const space = createSpace(own.memory, { paging, address: own.root });
+    const before = own.memory.snapshot();
+    const found = access(space, 0n, READ);
+    if (!found.allowed) throw new Error('refused');
+    expect(found.updates.map(({ level, entry }) => [level, entry & 0x20n])).toEqual([
+      [2, 0x20n],
+      [1, 0x20n],
+    ]);
+    expect(own.memory.snapshot()).toEqual(before);
+    // One that cannot be written leaves all unwritten.
+    own.memory.protect(found.updates[1]?.slot ?? 0n, 8);
+    expect(() => access(space, 0n, READ, { apply: true })).toThrow(ReadOnlyMemoryError);
+    expect(own.memory.snapshot()).toEqual(before);
+    expect(access(own.space, 0n, READ)).toMatchObject({ updates: [] });
+  });
+
+  it('tells the format who wanted what, under which control bits', () => {
+    const events: FaultEvent[] = [];
+    const fault = (event: FaultEvent): FaultReport => {
+      events.push(event);
+      return { type: 'seen' };
+    };
+    const paging = createPaging({ ...miniFormat, fault }, miniGeometry(3), { features: ['flat'] });
+    const space = createSpace(made.memory, { paging, address: made.root, control: { level: 'high' } });
+    translate(space, 0x9000n);
+    translate(space, 0x9000n, { ...EXECUTE, options: { update: true } });
+    access(space, 0x8000n, EXECUTE);
+    expect(events).toMatchObject([
+      { reasons: ['not_valid'], request: { ...READ, options: { update: false, level: 'high' } } },
+      { reasons: ['not_valid'], request: { ...EXECUTE, options: { update: true, level: 'high' } } },
+      { reason: 'not_executable', stage: 'access', request: { ...EXECUTE, options: { update: false, level: 'high' } } },
+    ]);
+    expect([...(events[0]?.features ?? [])]).toEqual(['flat']);
+    const wrong = { paging, address: made.root, control: { level: 'none' } };
+    expect(thrownBy(() => createSpace(made.memory, wrong)).rule).toBe('access-option');
   });
 
   it('changes one entry of a run, the one that was used', () => {

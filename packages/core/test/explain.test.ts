@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { explainAddress, explainEntry, explainFields, explainRegister } from '../src/explain.ts';
-import type { Format } from '../src/format.ts';
+import { type Format, RESERVED_FIELDS } from '../src/format.ts';
 import { createPaging } from '../src/paging.ts';
 import type { RegisterFormat } from '../src/register.ts';
 import { mini, miniFormat, miniGeometry, named } from './formats.ts';
@@ -64,10 +64,12 @@ describe('explainEntry', () => {
   });
 
   it('gives every reason with its meaning and section', () => {
-    const rules = (miniFormat.rules ?? []).map((rule) => ({ ...rule, section: `on ${rule.reason}` }));
+    const rules = (miniFormat.rules ?? []).map((rule) =>
+      rule === RESERVED_FIELDS ? rule : { ...rule, section: `on ${rule.reason}` },
+    );
     const paging = createPaging({ ...miniFormat, rules } as Format, miniGeometry(3));
     expect(explainEntry(paging, 0, 0x11n | (1n << 63n)).reasons).toEqual([
-      { reason: 'reserved_63', meaning: 'bit 63 must be zero', section: 'on reserved_63' },
+      { reason: 'reserved_63', meaning: 'bit 63 must be zero', section: undefined },
       { reason: 'u_without_a', meaning: 'user leaves must be accessed', section: 'on u_without_a' },
     ]);
   });

@@ -6,6 +6,7 @@
 import type { AddressPiece, Field, FieldValues, Format } from '../src/format.ts';
 import type { GeometryDescription } from '../src/geometry.ts';
 import { createPaging, type Paging } from '../src/paging.ts';
+import { andedFormat, andedGeometry, napotFormat, napotGeometry } from './formats-anded.ts';
 import {
   arm64Format,
   arm64Geometry,
@@ -14,7 +15,6 @@ import {
   lpaeFormat,
   lpaeGeometry,
 } from './formats-arm.ts';
-import { napotFormat, napotGeometry, x86Format, x86Geometry } from './formats-x86.ts';
 
 const bit = (name: string, at: number, extra: Partial<Field> = {}): Field => ({
   name,
@@ -30,7 +30,10 @@ const miniPieces = (from: number): readonly AddressPiece[] => [
   { entryLo: 8, addressLo: 40, bits: 2 },
 ];
 
+const ZERO_63 = bit('zero', 63, { meaning: 'bit 63 must be zero', reserved: 'reserved_63' });
+
 const miniFields = (pat: number): readonly Field[] => [
+  ZERO_63,
   { name: 'soft', bits: [[62, 60]], meaning: 'software', software: true },
   {
     name: 'key',
@@ -62,7 +65,7 @@ export const miniFormat: Format = {
   name: 'mini',
   title: 'eight entries a table',
   entryBytes: 8,
-  features: { flat: 'tables do nothing to leaves', nopair: 'no runs of blocks' },
+  features: { flat: 'tables do nothing to leaves', nopair: 'no runs of blocks', marks: 'tables are marked when used' },
   shapes: [
     { name: 'empty', kind: 'empty', reason: 'not_valid', match: [{ mask: 1n, equals: 0n }], fields: [] },
     {
@@ -75,7 +78,8 @@ export const miniFormat: Format = {
         { entryLo: 40, addressLo: 24, bits: 16 },
         { entryLo: 8, addressLo: 40, bits: 2 },
       ],
-      fields: [bit('tnx', 59), bit('nowrite', 58), bit('tu', 4)],
+      fields: [ZERO_63, bit('tnx', 59), bit('nowrite', 58), bit('ta', 5), bit('tu', 4)],
+      marks: [{ field: 'ta', when: ['marks'] }],
       effects: [
         { field: 'tu', on: 'u', op: 'and', when: ['!flat'] },
         { field: 'tnx', on: 'nx', op: 'or', when: ['!flat'] },
@@ -119,7 +123,6 @@ export const miniFormat: Format = {
     },
   ],
   rules: [
-    { reason: 'reserved_63', meaning: 'bit 63 must be zero', tests: [{ mask: 1n << 63n, differs: 0n }] },
     {
       reason: 'u_without_a',
       meaning: 'user leaves must be accessed',
@@ -156,9 +159,9 @@ export const miniFormat: Format = {
     }),
     fromCommon: () => ({ fields: {}, lost: [] }),
   },
-  fault: ({ reason, stage, level, access }) => ({
+  fault: ({ reason, stage, level, request }) => ({
     type: `${stage}:${reason}`,
-    code: { read: 1, write: 2, execute: 3 }[access],
+    code: { read: 1, write: 2, execute: 3 }[request.kind],
     ...(level === undefined ? { level: 9 } : {}),
   }),
 };
@@ -225,7 +228,7 @@ const SHORT: Subject['looks'] = [
   { ap: 3, tex: 2, cb: 1, ng: 1, s: 1 },
   { ap: 2, ap2: 1, tex: 7, cb: 2, xn: 1 },
 ];
-const X86: Subject['looks'] = [
+const ANDED: Subject['looks'] = [
   { rw: 1, us: 1, a: 1, d: 1, pat: 1, g: 1 },
   { rw: 0, us: 1, a: 1, xd: 1, avl: 5, pk: 9 },
   { rw: 1, us: 0, pat: 1, pcd: 1, pwt: 1, avl_high: 100 },
@@ -248,7 +251,7 @@ export const SUBJECTS: readonly Subject[] = [
     arm64Geometry(12, 52, { upper: 'one', features: ['wide'] }),
     ARM64,
   ),
-  subject('4K, 39 bits, tags', arm64Format(12), arm64Geometry(12, 39, { ignoredTopBits: 8 }), ARM64),
+  subject('4K, 39 bits, tags', arm64Format(12), arm64Geometry(12, 39, { ignored: { bits: [63, 56] } }), ARM64),
   subject('2 entries at the root, 16K', arm64Format(14), arm64Geometry(14, 48, { upper: 'one' }), ARM64),
   subject('64K, 52 bits', arm64Format(16), arm64Geometry(16, 52, { features: ['wide'] }), ARM64, ['hpd']),
   subject('concatenated root', arm64Format(12), arm64Geometry(12, 40, { concatenated: 1 }), ARM64),
@@ -256,8 +259,8 @@ export const SUBJECTS: readonly Subject[] = [
   subject('short, a quarter', armShortFormat, armShortGeometry(30), SHORT),
   subject('long, 32 bits', lpaeFormat, lpaeGeometry(0, 'zero'), LPAE),
   subject('long, top of 32 bits', lpaeFormat, lpaeGeometry(2, 'one'), LPAE),
-  subject('and-ed tables', x86Format, x86Geometry(4), X86, ['nx', 'huge']),
-  subject('and-ed tables, five levels', x86Format, x86Geometry(5), X86, ['nx']),
+  subject('and-ed tables', andedFormat, andedGeometry(4), ANDED, ['nx', 'huge']),
+  subject('and-ed tables, five levels', andedFormat, andedGeometry(5), ANDED, ['nx']),
   subject('runs with a pattern', napotFormat, napotGeometry(3), NAPOT),
   subject('runs with a pattern, five levels', napotFormat, napotGeometry(5), NAPOT),
 ];

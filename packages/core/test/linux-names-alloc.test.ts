@@ -87,7 +87,7 @@ describe('allocation', () => {
       expect(readWord(memory, ROOT)).toBe(0n);
     }
     for (const { events } of [misaligned, outside]) expect(events.map(({ op }) => op)).toEqual(['allocate', 'free']);
-    const none = createNames(toyPaging(2), new SparseMemory());
+    const none = createNames(new SparseMemory(), toyPaging(2));
     expect(() => none.pte.alloc(pmdSlot(none), 0n)).toThrow(/no-allocator/);
     none.pte.freeOne(phys(0x1000n));
   });

@@ -13,7 +13,7 @@ const TABLES = 0x10_0000n;
 function tree(options: NamesOptions = {}) {
   const memory = new SparseMemory([{ start: 0n, end: 0x1000_0000n }]);
   const allocator = new RecordingAllocator(new BumpAllocator(TABLES, 0x1000_0000n));
-  const names = createNames(shortPaging, memory, { allocator, ...options });
+  const names = createNames(memory, shortPaging, { allocator, ...options });
   const word = (address: bigint) => readWord(memory, phys(address), 4);
   const pmdOf = (va: bigint) =>
     names.pmd.offset(names.pud.offset(names.p4d.offset(names.pgd.offset(ROOT, va), va), va), va);

@@ -5,6 +5,7 @@
  */
 import { type PhysAddr, phys } from '../src/address.ts';
 import type { TableAllocator, TableRequest } from '../src/allocator.ts';
+import type { FeatureCondition, LevelCondition } from '../src/condition.ts';
 import { MemoryError, OutOfTablesError, PagefoldError, ReadOnlyMemoryError } from '../src/errors.ts';
 import type { AddressPiece, BitTest, FieldValues, LeafShape, TableShape } from '../src/format.ts';
 import type { Memory, MemoryWindow } from '../src/memory.ts';
@@ -154,8 +155,10 @@ export function refused({ memory, frames }: Pick<Bed, 'memory' | 'frames'>, run:
 }
 
 const mask = (bits: number): bigint => (1n << BigInt(bits)) - 1n;
-const holds = (when: readonly string[] | undefined, on: readonly string[]): boolean =>
-  (when ?? []).every((name) => (name.startsWith('!') ? !on.includes(name.slice(1)) : on.includes(name)));
+const holds = (when: FeatureCondition | undefined, on: readonly string[]): boolean =>
+  (when ?? []).every((term) =>
+    [term].flat().some((name) => (name.startsWith('!') ? !on.includes(name.slice(1)) : on.includes(name))),
+  );
 const passes = (test: BitTest, entry: bigint): boolean =>
   'equals' in test ? (entry & test.mask) === test.equals : (entry & test.mask) !== test.differs;
 
@@ -187,7 +190,7 @@ function assemble(pieces: readonly AddressPiece[], on: readonly string[], entry:
 export function refDecode(subject: Subject, level: number, entry: bigint, index: number): RefEntry {
   const { format, features: on } = subject;
   const { shift, indexBits } = levelOf(subject, level);
-  const at = (levels: readonly (number | { level: number; when: readonly string[] })[] | undefined): boolean =>
+  const at = (levels: LevelCondition | undefined): boolean =>
     levels === undefined ||
     levels.some((one) => (typeof one === 'number' ? one === level : one.level === level && holds(one.when, on)));
   const shape = format.shapes.find(
@@ -208,7 +211,13 @@ export function refDecode(subject: Subject, level: number, entry: bigint, index:
   const stored = shape.kind === 'table' ? 1n : run?.address === 'shared' ? leafBytes : span;
   const whole = assemble(shape.address, on, entry);
   const patterned = shape.match.reduce((bits, test) => ('equals' in test ? bits | test.mask : bits), 0n);
-  const reasons = (format.rules ?? [])
+  const reserved = shape.fields.flatMap(({ bits, reserved: reason, when }) => {
+    const zero = bits.every(([hi, lo]) => ((entry >> BigInt(lo)) & mask(hi - lo + 1)) === 0n);
+    return reason === undefined || zero || !holds(when, on) ? [] : [reason];
+  });
+  const rules = format.rules ?? [];
+  const own = rules
+    .filter((rule) => rule !== 'reserved-fields')
     .filter(
       (rule) =>
         holds(rule.when, on) &&
@@ -224,6 +233,8 @@ export function refDecode(subject: Subject, level: number, entry: bigint, index:
       return tests.every((test) => passes(test, entry));
     })
     .map(({ reason }) => reason);
+  // No test here lists rules before those of reserved fields.
+  const reasons = [...reserved, ...own];
   const fields: Record<string, number> = {};
   for (const { name, bits, when } of shape.fields) {
     if (!holds(when, on)) continue;
@@ -233,12 +244,12 @@ export function refDecode(subject: Subject, level: number, entry: bigint, index:
     if (width <= 32) fields[name] = Number(value);
   }
   const first = whole - (whole % stored);
-  const own = run?.address === 'shared' ? BigInt(index % run.entries) * span : 0n;
+  const part = run?.address === 'shared' ? BigInt(index % run.entries) * span : 0n;
   return {
     kind: reasons.length > 0 ? 'malformed' : shape.kind,
     shape: shape.name,
     reasons: [...new Set(reasons)],
-    address: first + own,
+    address: first + part,
     leafBytes,
     fields,
     description: shape,
@@ -263,12 +274,12 @@ export type RefOutcome =
 /** Is an address one that the geometry translates? Tags taken off first. */
 export function refCanonical({ geometry }: Subject, va: bigint): bigint | undefined {
   const word = BigInt(geometry.wordBits ?? 64);
-  const tag = BigInt(geometry.ignoredTopBits ?? 0);
   if (va >> word !== 0n) return undefined;
   let plain = va;
-  if (tag > 0n) {
-    const sign = (va >> (word - tag - 1n)) & 1n;
-    plain = (va & mask(Number(word - tag))) | (sign === 1n ? mask(Number(tag)) << (word - tag) : 0n);
+  const [hi, lo] = geometry.ignored?.bits ?? [-1, 0];
+  for (let bit = lo; bit <= hi; bit++) {
+    const copy = (va >> BigInt(lo - 1)) & 1n;
+    plain = (plain & ~(1n << BigInt(bit))) | (copy << BigInt(bit));
   }
   const bits = BigInt(geometry.vaBits);
   const top = plain >> bits;

@@ -19,7 +19,7 @@ export interface NameTree {
 export function tree(paging: Paging, options: NamesOptions = {}): NameTree {
   const memory = new SparseMemory([{ start: 0n, end: 0x8000_0000n }]);
   const allocator = new RecordingAllocator(new FreeListAllocator(new BumpAllocator(0x100_0000n, 0x8000_0000n)));
-  return { memory, allocator, names: createNames(paging, memory, { allocator, ...options }) };
+  return { memory, allocator, names: createNames(memory, paging, { allocator, ...options }) };
 }
 
 /** The slots of all names for one address. */

@@ -16,7 +16,7 @@ const ROOT = phys(0x10_0000n);
 function tree(paging: Paging) {
   const memory = new SparseMemory();
   const allocator = new RecordingAllocator(new FreeListAllocator(new BumpAllocator(0x100_0000n, 1n << 40n)));
-  return { memory, allocator, names: createNames(paging, memory, { allocator }) };
+  return { memory, allocator, names: createNames(memory, paging, { allocator }) };
 }
 
 function slotOf(names: LinuxNames, va: bigint, name: TableName = 'pte'): Slot {

@@ -86,10 +86,10 @@ describe('encodeLeaf and encodeTable', () => {
   });
 
   it('make pointers that limit nothing if nothing is said', () => {
-    const x86 = named('and-ed tables').paging;
-    expect(x86.encodeTable(1, 0x5000n)).toBe(0x5007n);
-    expect(x86.encodeTable(1, 0x5000n, 0n)).toBe(0x5001n);
-    expect(x86.encodeTable(1, 0x5000n, { us: 1 })).toBe(0x5005n);
+    const anded = named('and-ed tables').paging;
+    expect(anded.encodeTable(1, 0x5000n)).toBe(0x5007n);
+    expect(anded.encodeTable(1, 0x5000n, 0n)).toBe(0x5001n);
+    expect(anded.encodeTable(1, 0x5000n, { us: 1 })).toBe(0x5005n);
     expect(mini.encodeTable(2, 0x40n)).toBe(0x4013n);
     const flat = createPaging(miniFormat, miniGeometry(3), { features: ['flat'] });
     expect(flat.encodeTable(2, 0x40n)).toBe(0x4003n);
@@ -228,7 +228,7 @@ describe('createPaging', () => {
     const bare = completeFormat({ name, title, entryBytes, shapes });
     expect(bare).toMatchObject({
       features: {},
-      rules: [],
+      rules: [{ reason: 'reserved_63' }],
       unmatched: 'reserved_encoding',
       nonCanonical: 'non_canonical',
     });

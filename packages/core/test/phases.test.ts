@@ -106,7 +106,7 @@ describe('switching phases', () => {
       earlyPhase(new StaticTables([{ name: 'early_pmd', level: 1, addresses: [0x8020_0000n] }])),
       latePhase(block, 0n),
     ]);
-    const names = createNames(toyPaging(3), new SparseMemory(), { allocator: boot.allocator });
+    const names = createNames(new SparseMemory(), toyPaging(3), { allocator: boot.allocator });
     const root = phys(0x8010_0000n);
     const va = 0x4000_0000n;
     const pud = names.pud.offset(names.p4d.offset(names.pgd.offset(root, va), va), va);

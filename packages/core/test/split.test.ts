@@ -20,7 +20,7 @@ import { bed, Frames, refDecode, refused, refWalk, SmallMemory, thrownBy } from 
 import { numbers, seeds, somePhysical } from './random-tables.ts';
 
 const SHORT = named('short');
-const X86 = named('and-ed tables');
+const ANDED = named('and-ed tables');
 
 function shapeOf({ paging }: Subject, level: number, name: string): CompiledShape {
   return paging.codec(level).leaves.find(({ shape }) => shape.name === name) as CompiledShape;
@@ -67,11 +67,11 @@ describe('convertBits', () => {
     expect(convertBits(SHORT.paging, large, small, 0xabcd_0000n | 1n | 0x8000n | (5n << 12n))).toBe(
       0x2n | 0x1n | (5n << 6n),
     );
-    const page = shapeOf(X86, 0, 'page');
-    const huge = shapeOf(X86, 1, 'large');
-    expect(convertBits(X86.paging, page, huge, 0x1234_5000n | 0x83n)).toBe(0x1083n);
-    expect(convertBits(X86.paging, huge, page, 0x1220_0000n | 0x1083n)).toBe(0x83n);
-    expect(convertBits(X86.paging, huge, page, 0x1220_0000n | 0x83n)).toBe(0x3n);
+    const page = shapeOf(ANDED, 0, 'page');
+    const huge = shapeOf(ANDED, 1, 'large');
+    expect(convertBits(ANDED.paging, page, huge, 0x1234_5000n | 0x83n)).toBe(0x1083n);
+    expect(convertBits(ANDED.paging, huge, page, 0x1220_0000n | 0x1083n)).toBe(0x83n);
+    expect(convertBits(ANDED.paging, huge, page, 0x1220_0000n | 0x83n)).toBe(0x3n);
   });
 
   it('refuses what the other shape has no field for, and bits that have no name', () => {
@@ -122,12 +122,12 @@ describe('convertBelow and convertAbove', () => {
   });
 
   it('make pointers that limit nothing where tables are and-ed', () => {
-    const large = shapeOf(X86, 1, 'large');
-    const page = shapeOf(X86, 0, 'page');
-    expect(convertBelow(X86.paging, large, page, 1, 0x83n)).toEqual({ leaf: 3n, pointer: 7n });
-    const pointer = X86.paging.codec(1).table as CompiledShape;
+    const large = shapeOf(ANDED, 1, 'large');
+    const page = shapeOf(ANDED, 0, 'page');
+    expect(convertBelow(ANDED.paging, large, page, 1, 0x83n)).toEqual({ leaf: 3n, pointer: 7n });
+    const pointer = ANDED.paging.codec(1).table as CompiledShape;
     // A pointer without rw and with xd: the large leaf says so itself.
-    expect(convertAbove(X86.paging, page, large, pointer, (1n << 63n) | 5n, 7n)).toBe((1n << 63n) | 0x85n);
+    expect(convertAbove(ANDED.paging, page, large, pointer, (1n << 63n) | 5n, 7n)).toBe((1n << 63n) | 0x85n);
   });
 });
 

@@ -12,7 +12,7 @@ import { ALL, LOOK, MINI, mapped, tablesOf } from './mini-bed.ts';
 import { BASE, type Bed, bed, refused } from './model.ts';
 
 const SHORT = named('short');
-const X86 = named('and-ed tables');
+const ANDED = named('and-ed tables');
 
 /** A mini bed with pages, one to one, in leaves of at most the given size. */
 function pages(bytes: bigint, maxLeafBytes = 0x1000n, windowBytes = 0x1_0000): Bed {
@@ -184,7 +184,7 @@ describe('merge', () => {
   });
 
   it('moves bits to where the larger leaf has them', () => {
-    const made = bed(X86);
+    const made = bed(ANDED);
     const look = { rw: 1, us: 1, pat: 1, a: 1, xd: 1 };
     const request = { va: 0n, pa: 0x20_0000n, bytes: 0x20_0000n, attributes: look, maxLeafBytes: 0x1000n };
     map(made.space, { ...request, allocator: made.frames });

@@ -160,8 +160,8 @@ describe('effects of tables', () => {
 });
 
 describe('several roots', () => {
-  const low = createPaging(miniFormat, miniGeometry(3, { upper: 'zero', ignoredTopBits: 8 }));
-  const high = createPaging(miniFormat, miniGeometry(2, { upper: 'one', ignoredTopBits: 4 }));
+  const low = createPaging(miniFormat, miniGeometry(3, { upper: 'zero', ignored: { bits: [63, 56] } }));
+  const high = createPaging(miniFormat, miniGeometry(2, { upper: 'one', ignored: { bits: [63, 60] } }));
   const memory = new SmallMemory(0n, 0x1000, 64);
   const space = createSpace(memory, [
     { paging: high, address: 0x40n, label: 'high' },

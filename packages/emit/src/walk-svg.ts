@@ -135,11 +135,11 @@ function linkParts(column: number, used: number): string[] {
 
 /** The bits of the address above those that are translated. */
 function upperParts(walk: Walk, paging: Paging, explained: ExplainedAddress): string[] {
-  const { vaBits, wordBits, upper, ignoredTopBits } = paging.geometry;
+  const { vaBits, wordBits, upper, ignored } = paging.geometry;
   if (vaBits === wordBits) return [];
   const value = BigInt.asUintN(wordBits - vaBits, walk.va >> BigInt(vaBits));
   const rule = { sign: 'copies of the top bit', zero: 'must be zero', one: 'must be one' }[upper];
-  const tag = ignoredTopBits > 0 ? `, top ${ignoredTopBits} ignored` : '';
+  const tag = ignored === undefined ? '' : `, ${ignored.bits.join(':')} ignored`;
   return fieldParts(
     0,
     explained.canonical || walk.root !== undefined ? 'pf-box' : 'pf-bad',

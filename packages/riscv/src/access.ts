@@ -44,8 +44,8 @@ const PAGE_FAULT: Readonly<Record<AccessKind, number>> = { execute: 12, read: 13
 const ACCESS_FAULT: Readonly<Record<AccessKind, number>> = { execute: 1, read: 5, write: 7 };
 
 /** Everything is a page fault of the access's own kind, except memory that is not there. */
-export function riscvFault(event: FaultEvent): FaultReport {
-  return event.stage === 'memory'
-    ? { type: 'access_fault', code: ACCESS_FAULT[event.access] }
-    : { type: 'page_fault', code: PAGE_FAULT[event.access] };
+export function riscvFault({ stage, request: { kind } }: FaultEvent): FaultReport {
+  return stage === 'memory'
+    ? { type: 'access_fault', code: ACCESS_FAULT[kind] }
+    : { type: 'page_fault', code: PAGE_FAULT[kind] };
 }

@@ -3,9 +3,13 @@ import {
   type Architecture,
   ArgumentError,
   type Capture,
+  numberIn,
   type OptionValues,
+  optionNumber,
+  optionWords,
   type Paging,
   type RootDescription,
+  rootFacts,
 } from '@pagefold/core';
 import { riscvAccess } from './access.ts';
 import { riscvBoot } from './boot/boot.ts';
@@ -23,9 +27,7 @@ const ASSUMED: readonly RiscvFeature[] = ['svnapot', 'svpbmt'];
 
 function featuresOf(values: OptionValues, mode: RiscvMode): readonly RiscvFeature[] {
   if (mode === 'sv32') return [];
-  const given = values.features;
-  if (!Array.isArray(given)) return ASSUMED;
-  return (given as readonly string[]).filter((name): name is RiscvFeature => name !== 'none');
+  return optionWords(values, 'features')?.filter((name): name is RiscvFeature => name !== 'none') ?? ASSUMED;
 }
 
 function isMode(word: unknown): word is RiscvMode {
@@ -51,22 +53,6 @@ function rootOfSatp(value: bigint, values: OptionValues, label: string): RootDes
 
 function rootAt(mode: RiscvMode, address: bigint, values: OptionValues, label: string): RootDescription {
   return { paging: riscvPaging(mode, featuresOf(values, mode)), address, label };
-}
-
-/** A member of a capture as a number: it holds numbers as hex text. */
-function numberIn(record: Readonly<Record<string, unknown>>, name: string): bigint | undefined {
-  const value = record[name];
-  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
-  if (typeof value !== 'string' || !/^(0x[0-9a-f]+|[0-9]+)$/i.test(value)) return undefined;
-  return BigInt(value);
-}
-
-function recordIn(
-  record: Readonly<Record<string, unknown>>,
-  name: string,
-): Readonly<Record<string, unknown>> | undefined {
-  const value = record[name];
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
 }
 
 /** RISC-V for tools. */
@@ -111,11 +97,10 @@ export const riscv: Architecture = {
     throw new ArgumentError('no-mode', 'give --mode or --satp');
   },
   captureRoots(capture: Capture, label, values) {
-    const root = recordIn(recordIn(capture, 'roots') ?? {}, label);
-    if (root === undefined) throw new ArgumentError('capture-root', 'the capture has no such root', { root: label });
+    const root = rootFacts(capture, label);
     // What is said about the root itself goes before what is said about the machine.
     const mode = values.mode ?? root.mode ?? capture.mode;
-    const satp = typeof values.satp === 'bigint' ? values.satp : numberIn(root, 'satp');
+    const satp = optionNumber(values, 'satp') ?? numberIn(root, 'satp');
     const address = numberIn(root, 'root_pa');
     if (isMode(mode) && address !== undefined) return [rootAt(mode, address, values, label)];
     if (satp !== undefined) return [rootOfSatp(satp, values, label)];

@@ -5,7 +5,15 @@
  * "Svnapot", "Svpbmt", "Svade/Svadu"; T-Head memory types as in Linux 6.12 arch/riscv/include/asm/pgtable-64.h and
  * asm/errata_list.h. All 64-bit modes share one format; Sv32 is the same with a narrower page number and nothing above.
  */
-import type { AddressPiece, BitTest, Field, Format, MalformedRule, Shape } from '@pagefold/core';
+import {
+  type AddressPiece,
+  type BitTest,
+  type Field,
+  type Format,
+  type MalformedRule,
+  RESERVED_FIELDS,
+  type Shape,
+} from '@pagefold/core';
 import { riscvAccess, riscvFault } from './access.ts';
 import { riscvCommon } from './attributes.ts';
 
@@ -75,6 +83,7 @@ const highFields: readonly Field[] = [
     name: 'reserved_60_54',
     bits: [[60, 54]],
     meaning: 'reserved, must be zero',
+    reserved: 'reserved_bits_60_54',
     section: 'Sv39',
     when: ['!svrsw60t59b', '!xtheadmae'],
   },
@@ -82,15 +91,9 @@ const highFields: readonly Field[] = [
     name: 'reserved_58_54',
     bits: [[58, 54]],
     meaning: 'reserved, must be zero',
-    section: 'Sv39',
-    when: ['svrsw60t59b', '!xtheadmae'],
-  },
-  {
-    name: 'reserved_58_54',
-    bits: [[58, 54]],
-    meaning: 'reserved, must be zero',
-    section: 'Sv39',
-    when: ['xtheadmae'],
+    reserved: 'reserved_bits_58_54',
+    section: 'Sv39, Svrsw60t59b, T-Head MAE',
+    when: [['svrsw60t59b', 'xtheadmae']],
   },
 ];
 
@@ -135,7 +138,7 @@ const UPPER = [1, 2, 3, 4];
 const ALGORITHM = 'Virtual Address Translation Process';
 
 /** What makes an entry malformed, in the order in which it is judged. Every one is a page fault of the access. */
-function rulesOf(xlen: 32 | 64): readonly MalformedRule[] {
+function rulesOf(xlen: 32 | 64): Required<Format>['rules'] {
   const shape: readonly MalformedRule[] = [
     {
       reason: 'w_without_r',
@@ -145,27 +148,6 @@ function rulesOf(xlen: 32 | 64): readonly MalformedRule[] {
     },
   ];
   const high: readonly MalformedRule[] = [
-    {
-      reason: 'reserved_bits_60_54',
-      meaning: 'reserved bits 60 to 54 must be zero',
-      tests: [{ mask: 0x7fn << 54n, differs: 0n }],
-      when: ['!svrsw60t59b', '!xtheadmae'],
-      section: 'Sv39',
-    },
-    {
-      reason: 'reserved_bits_58_54',
-      meaning: 'reserved bits 58 to 54 must be zero',
-      tests: [{ mask: 0x1fn << 54n, differs: 0n }],
-      when: ['svrsw60t59b', '!xtheadmae'],
-      section: 'Svrsw60t59b',
-    },
-    {
-      reason: 'reserved_bits_58_54',
-      meaning: 'reserved bits 58 to 54 must be zero',
-      tests: [{ mask: 0x1fn << 54n, differs: 0n }],
-      when: ['xtheadmae'],
-      section: 'T-Head MAE',
-    },
     {
       reason: 'pbmt_without_svpbmt',
       meaning: 'bits 62 and 61 are reserved without Svpbmt',
@@ -241,7 +223,7 @@ function rulesOf(xlen: 32 | 64): readonly MalformedRule[] {
       section: 'Svnapot',
     },
   ];
-  return xlen === 64 ? [...shape, ...high, ...low, ...napot] : [...shape, ...low];
+  return xlen === 64 ? [...shape, RESERVED_FIELDS, ...high, ...low, ...napot] : [...shape, ...low];
 }
 
 function formatOf(xlen: 32 | 64): Format {

@@ -92,9 +92,10 @@ describe('Virtual Address Translation Process, steps 5 to 9: accesses', () => {
 
   it('reports page faults by access, and access faults where there is no memory', () => {
     const codes = (stage: 'entry' | 'memory') =>
-      (['execute', 'read', 'write'] as const).map(
-        (access) => riscvFault({ reason: 'any', stage, level: 0, access }).code,
-      );
+      (['execute', 'read', 'write'] as const).map((kind) => {
+        const request = { kind, privilege: 'user', options: {} } as const;
+        return riscvFault({ reason: 'any', reasons: ['any'], stage, level: 0, request, features: new Set() }).code;
+      });
     expect(codes('entry')).toEqual([12, 13, 15]);
     expect(codes('memory')).toEqual([1, 5, 7]);
   });

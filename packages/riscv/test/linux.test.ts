@@ -120,7 +120,7 @@ describe('Linux asm/pgtable.h: tests of raw entries', () => {
 
   it('are constant for names above a folded one', () => {
     const memory = new SparseMemory();
-    const names = createNames(riscvPaging('sv39'), memory, { predicates: linuxPredicates() });
+    const names = createNames(memory, riscvPaging('sv39'), { predicates: linuxPredicates() });
     writeWord(memory, phys(0x1000n), 0x2000_0029n);
     const slot = names.pgd.offset(phys(0x1000n), 0n);
     const word = slot.load();

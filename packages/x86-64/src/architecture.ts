@@ -3,36 +3,22 @@ import {
   type Architecture,
   ArgumentError,
   type Capture,
+  type Facts,
+  numberIn,
   type OptionValues,
+  optionNumber,
+  optionWords,
   type RootDescription,
+  recordIn,
+  rootFacts,
 } from '@pagefold/core';
 import { x86Access } from './access.ts';
-import { type X86Cpu, type X86Registers, x86FeaturesOf, x86LevelsOf, x86Root } from './configuration.ts';
+import { usesPcid, type X86Cpu, type X86Registers, x86FeaturesOf, x86LevelsOf, x86Root } from './configuration.ts';
 import { MAX_PHYSICAL_BITS, x86Paging } from './geometry.ts';
-import { cr3, x86Registers } from './registers.ts';
-
-type Json = Readonly<Record<string, unknown>>;
+import { cr3, cr3Pcid, x86Registers } from './registers.ts';
 
 const CPU_WORDS = ['gbpages', 'amd', 'none'] as const;
 const REGISTER_NAMES = ['cr0', 'cr3', 'cr4', 'efer', 'pkru', 'pkrs', 'pat'] as const;
-
-function optionNumber(values: OptionValues, name: string): bigint | undefined {
-  const value = values[name];
-  return typeof value === 'bigint' ? value : undefined;
-}
-
-function recordIn(record: Json, name: string): Json {
-  const value = record[name];
-  return typeof value === 'object' && value !== null ? (value as Json) : {};
-}
-
-/** A member of a facts file that is a number: JSON holds numbers and hex text. */
-function numberIn(record: Json, name: string): bigint | undefined {
-  const value = record[name];
-  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
-  if (typeof value !== 'string' || !/^(0x[0-9a-f]+|[0-9]+)$/i.test(value)) return undefined;
-  return BigInt(value);
-}
 
 /**
  * MAXPHYADDR.
@@ -45,8 +31,8 @@ function physicalBits(given: bigint | undefined): number | undefined {
   return given === undefined ? undefined : Number(given);
 }
 
-function cpuOf(values: OptionValues, facts: Json = {}): X86Cpu {
-  const words = Array.isArray(values.cpu) ? (values.cpu as readonly string[]) : undefined;
+function cpuOf(values: OptionValues, facts: Facts = {}): X86Cpu {
+  const words = optionWords(values, 'cpu');
   return {
     paBits: physicalBits(optionNumber(values, 'maxphyaddr') ?? numberIn(facts, 'maxphyaddr')),
     gbPages: words === undefined ? facts.gbpages !== false : words.includes('gbpages'),
@@ -55,14 +41,11 @@ function cpuOf(values: OptionValues, facts: Json = {}): X86Cpu {
 }
 
 /** Register values: options go before what a root says of itself, that before the registers of the machine. */
-function registersOf(values: OptionValues, root: Json = {}, machine: Json = {}): Partial<X86Registers> {
+function registersOf(values: OptionValues, root: Facts = {}, machine: Facts = {}): Partial<X86Registers> {
   return Object.fromEntries(
     REGISTER_NAMES.map((name) => [
       name,
-      optionNumber(values, name) ??
-        numberIn(root, name) ??
-        numberIn(machine, name) ??
-        numberIn(machine, name.toUpperCase()),
+      optionNumber(values, name) ?? numberIn(root, name) ?? numberIn(machine, name, name.toUpperCase()),
     ]),
   );
 }
@@ -79,8 +62,11 @@ export const x86: Architecture = {
   aliases: ['x86_64', 'amd64', 'x64'],
   title: 'x86-64: 4-level and 5-level paging',
   registers: x86Registers,
-  // CR4.PCIDE decides which of the two layouts CR3 has; the value alone cannot: the one without is shown.
-  pickRegister: (name) => (name === 'cr3' ? cr3 : undefined),
+  // CR4.PCIDE decides which of the two layouts CR3 has; the value alone cannot.
+  pickRegister: (name, _, { cr4: extensions }) => {
+    if (name !== 'cr3') return undefined;
+    return typeof extensions === 'bigint' && usesPcid(extensions) ? cr3Pcid : cr3;
+  },
   options: [
     { name: 'cr3', kind: 'number', meaning: 'CR3: the root table' },
     { name: 'cr4', kind: 'number', meaning: 'CR4: levels (LA57), SMEP, SMAP, keys (not given: four levels)' },
@@ -108,11 +94,7 @@ export const x86: Architecture = {
     });
   },
   captureRoots(capture: Capture, label, values) {
-    const roots = recordIn(capture, 'roots');
-    if (!Object.hasOwn(roots, label)) {
-      throw new ArgumentError('capture-root', 'the capture has no such root', { root: label });
-    }
-    const root = recordIn(roots, label);
+    const root = rootFacts(capture, label);
     const registers = registersOf(values, root, recordIn(capture, 'registers'));
     const address = registers.cr3 ?? numberIn(root, 'root_pa');
     return [

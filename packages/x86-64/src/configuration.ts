@@ -3,7 +3,15 @@
  * Sources: Intel SDM vol. 3A, section 5.1.1 "Four Paging Modes" (CR0.PG, CR4.PAE, EFER.LME, CR4.LA57), 5.1.3, 5.5.2
  * (CR3), 5.6.2 (keys).
  */
-import { ArgumentError, decodeRegister, phys, type RegisterFormat, type RootDescription } from '@pagefold/core';
+import {
+  ArgumentError,
+  decodeRegister,
+  type IgnoredBits,
+  phys,
+  type RegisterFormat,
+  type RootDescription,
+  type RootRange,
+} from '@pagefold/core';
 import { type X86Feature, type X86Levels, x86Paging } from './geometry.ts';
 import { cr0, cr3Pcid, cr4, efer, pkrs, pkru } from './registers.ts';
 
@@ -63,6 +71,39 @@ export function x86LevelsOf({
   return has('la57') ? 5 : 4;
 }
 
+/** Does CR4 give CR3 a process-context identifier? */
+export function usesPcid(extensions: bigint): boolean {
+  return bits(cr4, extensions)('pcide');
+}
+
+/**
+ * Tags in addresses of data accesses. Intel's linear-address masking covers bits 62:48 or 62:57, for user addresses as
+ * CR3 says (LAM_U57 wins), for supervisor addresses as wide as the levels leave free; AMD's upper-address ignore covers
+ * 63:57 of both.
+ * Sources: Intel's "Linear Address Masking (LAM)" (Instruction Set Extensions Programming Reference); AMD APM vol. 2,
+ * "Upper Address Ignore".
+ */
+function tags(registers: X86Registers, levels: X86Levels): { user?: IgnoredBits; supervisor?: IgnoredBits } {
+  const from = (lo: number, hi = 62): IgnoredBits => ({ bits: [hi, lo], dataOnly: true });
+  if (bits(efer, registers.efer ?? EFER_DEFAULT)('uaie')) return { user: from(57, 63), supervisor: from(57, 63) };
+  const root = bits(cr3Pcid, registers.cr3);
+  const extensions = bits(cr4, registers.cr4 ?? CR4_DEFAULT);
+  return {
+    ...(root('lam_u57') ? { user: from(57) } : root('lam_u48') ? { user: from(48) } : {}),
+    ...(extensions('lam_sup') ? { supervisor: from(levels === 5 ? 57 : 48) } : {}),
+  };
+}
+
+/** Both halves, each with its tags. */
+function rangesWithTags(registers: X86Registers, levels: X86Levels): readonly RootRange[] {
+  const half = 1n << BigInt(11 + 9 * levels);
+  const { user, supervisor } = tags(registers, levels);
+  return [
+    { start: 0n, end: half, ...(user === undefined ? {} : { ignored: user }) },
+    { start: (1n << 64n) - half, end: 1n << 64n, ...(supervisor === undefined ? {} : { ignored: supervisor }) },
+  ];
+}
+
 /** Features that registers and processor switch on. */
 export function x86FeaturesOf(registers: Omit<X86Registers, 'cr3'>, cpu: X86Cpu = {}): X86Feature[] {
   const extensions = bits(cr4, registers.cr4 ?? CR4_DEFAULT);
@@ -98,6 +139,7 @@ export function x86Root(registers: X86Registers, cpu: X86Cpu = {}, label = 'cr3'
     }),
     address: phys(address << 12n),
     label,
+    ranges: rangesWithTags(registers, levels),
     control: {
       wp: bits(cr0, registers.cr0 ?? CR0_DEFAULT)('wp'),
       smep: extensions('smep'),

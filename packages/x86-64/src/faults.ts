@@ -3,7 +3,7 @@
  * Sources: Intel SDM vol. 3A, section 5.7 "Page-Fault Exceptions", figure 5-12 (4.7, 4-12 in editions before 2024),
  * 5.5.4 (canonical addresses); AMD APM vol. 2, section 8.4.2 "Page-Fault Error Code".
  */
-import type { AccessRequest, Fault, FaultEvent, FaultReport } from '@pagefold/core';
+import type { FaultEvent, FaultReport } from '@pagefold/core';
 
 /** Bits of the error code. */
 export const PAGE_FAULT_BITS: Readonly<Record<'P' | 'WR' | 'US' | 'RSVD' | 'ID' | 'PK', number>> = {
@@ -22,41 +22,25 @@ export const PAGE_FAULT_BITS: Readonly<Record<'P' | 'WR' | 'US' | 'RSVD' | 'ID' 
 };
 
 /**
- * Names a fault. The error code needs who made the access, which is not known here: see {@link pageFaultCode}.
+ * The error code that the processor pushes. ID is reported only where fetches have rights of their own: with NXE or SMEP.
  */
-export function x86Fault({ stage }: FaultEvent): FaultReport {
-  if (stage === 'address') return { type: 'general_protection', code: 0 };
-  // Reading a table where there is no memory gives all ones on most machines, or a machine check: not ours to say.
-  return { type: stage === 'memory' ? 'no_memory' : 'page_fault' };
-}
-
-/** What besides the access decides about the error code. */
-export interface PageFaultControl {
-  /** Is EFER.NXE set: the feature `nx`? */
-  readonly nx: boolean;
-  /** CR4.SMEP. Not supplied: clear. */
-  readonly smep?: boolean;
-}
-
-/**
- * The error code that the processor pushes.
- * @param fault what core's `translate`, `walk` or `access` answered
- * @param request the access
- * @returns `undefined` if the fault is no page fault
- */
-export function pageFaultCode(
-  fault: Fault,
-  { kind, privilege }: Pick<AccessRequest, 'kind' | 'privilege'>,
-  { nx, smep = false }: PageFaultControl,
-): number | undefined {
-  if (fault.type !== 'page_fault') return undefined;
+function pageFaultCode({ stage, reason, reasons, request, features }: FaultEvent): number {
   const { P, WR, US, RSVD, ID, PK } = PAGE_FAULT_BITS;
-  const present = fault.reason !== 'not_present';
+  const { kind, privilege, options } = request;
+  const present = reason !== 'not_present';
   let code = present ? P : 0;
   if (kind === 'write') code |= WR;
   if (privilege === 'user') code |= US;
-  if (present && fault.stage === 'entry') code |= RSVD;
-  if (kind === 'execute' && (nx || smep)) code |= ID;
-  if (fault.reasons.includes('protection_key')) code |= PK;
+  if (present && stage === 'entry') code |= RSVD;
+  if (kind === 'execute' && (features.has('nx') || options.smep === true)) code |= ID;
+  if (reasons.includes('protection_key')) code |= PK;
   return code;
+}
+
+/** The name of a fault and its error code. */
+export function x86Fault(event: FaultEvent): FaultReport {
+  if (event.stage === 'address') return { type: 'general_protection', code: 0 };
+  // Reading a table where there is no memory gives all ones on most machines, or a machine check: not ours to say.
+  if (event.stage === 'memory') return { type: 'no_memory' };
+  return { type: 'page_fault', code: pageFaultCode(event) };
 }

@@ -20,7 +20,11 @@ const NX: Field = {
   ...bit('nx', 63, 'no execution', 'SDM 5.6, APM 5.6'),
   when: ['nx'],
 };
-const NX_RESERVED: Field = { ...bit('reserved_63', 63, 'reserved while EFER.NXE is clear'), when: ['!nx'] };
+const NX_RESERVED: Field = {
+  ...bit('reserved_63', 63, 'reserved while EFER.NXE is clear'),
+  reserved: 'reserved_63',
+  when: ['!nx'],
+};
 
 const LOW: readonly Field[] = [
   bit('a', 5, 'accessed', 'SDM 5.8'),
@@ -49,7 +53,13 @@ export function leafFields(shift: 12 | 21 | 30): readonly Field[] {
   };
   const pat = bit('pat', shift === 12 ? 7 : 12, 'bit 2 of the PAT index', 'SDM 5.9.2');
   const large: readonly Field[] = [
-    { name: 'reserved', bits: [[shift - 1, 13]], meaning: 'reserved, must be zero', section: TABLES },
+    {
+      name: 'reserved',
+      bits: [[shift - 1, 13]],
+      meaning: 'reserved, must be zero',
+      reserved: `reserved_${shift - 1}_13`,
+      section: TABLES,
+    },
     pat,
   ];
   return [

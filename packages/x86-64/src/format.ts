@@ -13,15 +13,10 @@ import { LINUX_PAT } from './memory-types.ts';
 const PRESENT: BitTest = { mask: 1n << 0n, equals: 1n << 0n };
 const PAGE_SIZE: BitTest = { mask: 1n << 7n, equals: 1n << 7n };
 const BIT_8: BitTest = { mask: 1n << 8n, differs: 0n };
-const BIT_63: BitTest = { mask: 1n << 63n, differs: 0n };
 
 /** Bits 51 down: entries of all kinds store the physical address where it stands. */
 function addressFrom(shift: number): readonly AddressPiece[] {
   return [{ entryLo: shift, addressLo: shift, bits: 52 - shift }];
-}
-
-function reservedBelow(shift: number): BitTest {
-  return { mask: (1n << BigInt(shift)) - (1n << 13n), differs: 0n };
 }
 
 /** A page is writable, or a user's, only if every entry on the way says so; one entry suffices to forbid execution. */
@@ -76,19 +71,17 @@ const SHAPES: readonly Shape[] = [
     address: addressFrom(12),
     fields: tableFields,
     effects: EFFECTS,
+    // The processor sets A in every entry that a translation uses (SDM 5.8).
+    marks: [{ field: 'a' }],
     section: 'SDM 5.5.4, tables 5-14, 5-15, 5-17, 5-19',
   },
 ];
 
-/** All of them are page faults with RSVD set (SDM 5.7); which bit it was, the processor does not say. */
+/**
+ * Besides the reserved fields. All of them are page faults with RSVD set (SDM 5.7); which bit it was, the processor does
+ * not say.
+ */
 const RULES: readonly MalformedRule[] = [
-  {
-    reason: 'reserved_63',
-    meaning: 'bit 63 is reserved while EFER.NXE is clear',
-    tests: [BIT_63],
-    when: ['!nx'],
-    section: 'SDM 5.5.4',
-  },
   {
     reason: 'reserved_address',
     meaning: 'the address has a bit set at or above the physical-address width',
@@ -102,22 +95,6 @@ const RULES: readonly MalformedRule[] = [
     tests: [{ mask: PAGE_SIZE.mask, differs: 0n }],
     kinds: ['table'],
     section: 'SDM 5.5.4, tables 5-14 and 5-15; 5.1.4',
-  },
-  {
-    reason: 'reserved_20_13',
-    meaning: 'bits 20 to 13 of a 2 MiB page are reserved',
-    tests: [reservedBelow(21)],
-    kinds: ['leaf'],
-    shapes: ['large-page'],
-    section: 'SDM 5.5.4, table 5-18',
-  },
-  {
-    reason: 'reserved_29_13',
-    meaning: 'bits 29 to 13 of a 1 GiB page are reserved',
-    tests: [reservedBelow(30)],
-    kinds: ['leaf'],
-    shapes: ['huge-page'],
-    section: 'SDM 5.5.4, table 5-16',
   },
   {
     reason: 'reserved_8',

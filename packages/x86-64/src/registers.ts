@@ -9,7 +9,7 @@ import { MEMORY_TYPES } from './memory-types.ts';
 /** One-bit fields from `name:bit:meaning` lines. */
 function flags(section: string, lines: readonly string[]): readonly Field[] {
   return lines.map((line) => {
-    const [name = '', at = '', meaning = ''] = line.split(':');
+    const [, name = '', at = '', meaning = ''] = /^(\w+):(\d+):(.*)$/.exec(line) ?? [];
     return { name, bits: [[Number(at), Number(at)]], meaning, section };
   });
 }
@@ -62,7 +62,7 @@ export const cr3: RegisterFormat = {
 
 /** CR3 while CR4.PCIDE is set. */
 export const cr3Pcid: RegisterFormat = {
-  name: 'cr3_pcid',
+  name: 'cr3',
   bits: 64,
   title: 'CR3 while CR4.PCIDE is set: the root table and the process-context identifier',
   section: 'SDM 5.5.2, table 5-13',

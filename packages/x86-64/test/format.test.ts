@@ -102,7 +102,7 @@ describe('folding', () => {
       const va = 0xffff_8880_4000_0000n;
       const change = map(space, { va, pa: 0x4000_0000n, bytes: 0x4020_1000n, attributes: { rw: 1 }, allocator });
       expect(change.allocated.length).toBe(levels === 4 ? 3 : 4);
-      const names = createNames(x86Paging(levels), memory);
+      const names = createNames(memory, x86Paging(levels));
       expect([names.pgd.shift, names.p4d.shift, names.pgd.entries, names.p4d.entries, names.p4d.folded]).toEqual(
         levels === 4 ? [39, 39, 512, 1, true] : [48, 39, 512, 512, false],
       );

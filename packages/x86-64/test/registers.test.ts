@@ -1,4 +1,4 @@
-import { decodeRegister, encodeRegister, unnamedBits } from '@pagefold/core';
+import { createSpace, decodeRegister, encodeRegister, placeOf, SparseMemory, unnamedBits } from '@pagefold/core';
 import { describe, expect, it } from 'vitest';
 import { cr3Pcid, cr4, efer, pat, pkru, x86, x86LevelsOf, x86Registers, x86Root } from '../src/index.ts';
 
@@ -13,6 +13,12 @@ describe('registers', () => {
       expect(new Set(all).size).toBe(all.length);
       expect(Math.max(...all)).toBeLessThan(bits);
     }
+  });
+
+  it('say what every field means', () => {
+    const fields = x86Registers.flatMap((register) => register.fields);
+    expect(fields.filter(({ name, meaning }) => name === '' || meaning === '')).toEqual([]);
+    expect(cr3Pcid.fields.find(({ name }) => name === 'lam_u57')?.meaning).toMatch(/62:57$/);
   });
 
   it('read and write', () => {
@@ -52,7 +58,60 @@ describe('a root from registers', () => {
   });
 });
 
+describe('tags in addresses', () => {
+  const LAM_U57 = 1n << 61n;
+  const LAM_U48 = 1n << 62n;
+  const LAM_SUP = 1n << 28n;
+  const LA57 = 1n << 12n;
+
+  /** Where an access to this address is looked up: in the tables, or nowhere. */
+  function lookedUp(registers: { cr3?: bigint; cr4?: bigint; efer?: bigint }, va: bigint, kind?: 'execute') {
+    const space = createSpace(new SparseMemory([]), x86Root({ cr3: 0n, cr4: CR4, ...registers }));
+    return placeOf(space, va, kind)?.address;
+  }
+
+  it('of user addresses are masked as CR3 says', () => {
+    const tagged = 0x1234_0000_0000_5000n;
+    expect(lookedUp({}, tagged)).toBeUndefined();
+    expect(lookedUp({ cr3: LAM_U48 }, tagged)).toBe(0x5000n);
+    // Bits 62:57 only: 56:48 must still be copies of bit 47.
+    expect(lookedUp({ cr3: LAM_U57 }, tagged)).toBeUndefined();
+    expect(lookedUp({ cr3: LAM_U57 }, 0x1100_0000_0000_5000n)).toBeUndefined();
+    expect(lookedUp({ cr3: LAM_U57 }, 0x7c00_0000_0000_5000n)).toBe(0x5000n);
+    expect(lookedUp({ cr3: LAM_U57, cr4: CR4 | LA57 }, 0x7c12_0000_0000_5000n)).toBe(0x12_0000_0000_5000n);
+    // The wider tag does not win where both are asked for.
+    expect(lookedUp({ cr3: LAM_U57 | LAM_U48 }, tagged)).toBeUndefined();
+    // Bit 63 is no tag, and bit 47 must agree with it.
+    expect(lookedUp({ cr3: LAM_U48 }, tagged | (1n << 63n))).toBeUndefined();
+    expect(lookedUp({ cr3: LAM_U48 }, tagged | (1n << 47n))).toBeUndefined();
+  });
+
+  it('of supervisor addresses are masked as CR4 says', () => {
+    const tagged = 0x9234_8000_0000_5000n;
+    expect(lookedUp({}, tagged)).toBeUndefined();
+    expect(lookedUp({ cr4: CR4 | LAM_SUP }, tagged)).toBe(0xffff_8000_0000_5000n);
+    expect(lookedUp({ cr4: CR4 | LAM_SUP }, 0x1234_0000_0000_5000n)).toBeUndefined();
+    expect(lookedUp({ cr4: CR4 | LAM_SUP | LA57 }, 0x93ff_8000_0000_5000n)).toBe(0xffff_8000_0000_5000n);
+  });
+
+  it('of both are ignored on processors of AMD, and of fetches never', () => {
+    const efer = 0xd01n | (1n << 20n);
+    expect(lookedUp({ efer }, 0xfe00_0000_0000_5000n)).toBe(0x5000n);
+    expect(lookedUp({ efer }, 0x01ff_8000_0000_5000n)).toBe(0xffff_8000_0000_5000n);
+    expect(lookedUp({ efer }, 0xfe00_0000_0000_5000n, 'execute')).toBeUndefined();
+    expect(lookedUp({ cr3: LAM_U48 }, 0x1234_0000_0000_5000n, 'execute')).toBeUndefined();
+  });
+});
+
 describe('the architecture', () => {
+  it('knows the layout of CR3 by CR4', () => {
+    const names = (values: Record<string, bigint>) =>
+      x86.pickRegister?.('cr3', 5n, values)?.fields.map(({ name }) => name);
+    expect(names({})).not.toContain('pcid');
+    expect(names({ cr4: CR4 })).not.toContain('pcid');
+    expect(names({ cr4: CR4 | (1n << 17n) })).toContain('pcid');
+  });
+
   const capture = {
     arch: 'x86_64',
     roots: { kernel: { cr3: '0x2000' }, plain: { root_pa: '0x3000' }, empty: {} },

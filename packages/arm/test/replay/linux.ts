@@ -20,7 +20,7 @@ import { type Json, numberIn, sameRecord } from './compare.ts';
 export function geometry(record: unknown): void {
   const { format, hw, linux } = record as { format: 'short' | 'lpae'; hw: Json; linux: Json };
   const memory = new SparseMemory();
-  const names = createNames(linuxPaging(format), memory, { predicates: linuxPredicates(format) });
+  const names = createNames(memory, linuxPaging(format), { predicates: linuxPredicates(format) });
   const { pgd, p4d, pud, pmd, pte, geometry: found } = names;
   const pairs = found.folding.pairs;
   const [leaf, middle] = found.levels;

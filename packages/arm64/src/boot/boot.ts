@@ -269,10 +269,9 @@ function captureOf(kernel: Kernel, stage: Stage, result: Omit<BootResult, 'captu
       ds_lpa2: value('ds') === 1,
       ips: value('ips'),
       ...Object.fromEntries(
-        ['tbi0', 'tbi1', 'ha', 'hd', 'hpd0', 'hpd1', 'a1', 'e0pd0', 'e0pd1', 'epd0', 'epd1'].map((name) => [
-          name,
-          value(name),
-        ]),
+        ['tbi0', 'tbi1', 'tbid0', 'tbid1', 'ha', 'hd', 'hpd0', 'hpd1', 'a1', 'e0pd0', 'e0pd1', 'epd0', 'epd1'].map(
+          (name) => [name, value(name)],
+        ),
       ),
       as16: value('as'),
     },

@@ -124,7 +124,7 @@ export function createKernel(description: BootDescription, kasan?: boolean): Ker
       loadAddress: description.loadAddress,
     });
   }
-  const paging = linuxPaging(build, { actualBits, topByteIgnored: options.mte });
+  const paging = linuxPaging(build, { actualBits, topByteIgnored: options.mte && 'data' });
   return {
     description,
     options,

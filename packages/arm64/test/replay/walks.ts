@@ -94,14 +94,14 @@ function resultAsWritten(record: Json, result: AccessResult & { allowed: true },
   const { fields } = result;
   const granule = ({ 12: '4K', 14: '16K', 16: '64K' } as const)[geometry.levels[0]?.shift as 12 | 14 | 16];
   const hd = features.has('ha') && features.has('hd');
+  const [update, ...more] = result.updates;
+  if (more.length > 0) throw new Error('more than one entry is updated');
   const common = {
     pa: result.pa,
     level: result.hardwareLevel,
     granule,
     size: 1n << BigInt(levelShift(granule, result.hardwareLevel)),
-    ...(result.update === undefined
-      ? {}
-      : { descriptorUpdate: { addr: result.update.slot, value: result.update.entry } }),
+    ...(update === undefined ? {} : { descriptorUpdate: { addr: update.slot, value: update.entry } }),
   };
   if (record.stage === 2) {
     const s2ap = fields.s2ap ?? 0;

@@ -1,5 +1,5 @@
 /** `pagefold access`: may this access be made, and if not, which fault does the hardware report? */
-import { type AccessKind, type AccessResult, access, hex, type Privilege } from '@pagefold/core';
+import { type AccessKind, type AccessResult, type Architecture, access, hex, type Privilege } from '@pagefold/core';
 import { type Command, Option } from 'commander';
 import pc from 'picocolors';
 import { EXIT_FOUND, UsageError } from '../errors.ts';
@@ -7,6 +7,7 @@ import type { Context } from '../main.ts';
 import { parseNumber } from '../numbers.ts';
 import { jsonLine, type PrintableObject } from '../output.ts';
 import { architectures } from '../registry.ts';
+import { refuseForeign, shareOptions } from '../shared-options.ts';
 import { addTargetOptions, openTarget, type TargetOptions, takeAddresses } from '../target.ts';
 import { faultText, translationJson } from './translate.ts';
 
@@ -39,26 +40,28 @@ function accessJson(result: AccessResult): PrintableObject {
     ...translationJson(result),
     allowed: result.allowed,
     reasons: result.allowed ? undefined : result.reasons,
-    update:
-      result.allowed && result.update !== undefined
-        ? { slot: result.update.slot, entry: result.update.entry }
+    updates:
+      result.allowed && result.updates.length > 0
+        ? result.updates.map(({ slot, entry }) => ({ slot, entry }))
         : undefined,
   };
 }
 
 function accessText(result: AccessResult, what: string): string {
   if (!result.allowed) return `${hex(result.va)} ${what}: ${pc.red('refused')}: ${faultText(result)}`;
-  const update =
-    result.update === undefined ? '' : `; hardware writes ${hex(result.update.entry)} to ${hex(result.update.slot)}`;
-  return `${hex(result.va)} ${what}: ${pc.green('allowed')} at ${hex(result.pa)}${update}`;
+  const updates = result.updates.map(({ slot, entry }) => `; hardware writes ${hex(entry)} to ${hex(slot)}`);
+  return `${hex(result.va)} ${what}: ${pc.green('allowed')} at ${hex(result.pa)}${updates.join('')}`;
 }
 
 /** Values of the access options that were given. */
-function accessOptions(given: TargetOptions, names: readonly string[]): Record<string, string | number | boolean> {
+function accessOptions(given: TargetOptions, arch: Architecture): Record<string, string | number | boolean> {
+  refuseForeign(arch, given, (each) => each.accessOptions);
   const options: Record<string, string | number | boolean> = {};
-  for (const name of names) {
+  for (const { name, values } of arch.accessOptions) {
     const value = given[name];
-    if (typeof value === 'boolean' || typeof value === 'string') options[name] = value;
+    if (typeof value !== 'boolean' && typeof value !== 'string') continue;
+    if (!values.includes(value)) throw new UsageError(`--${name}: '${value}' is not one of ${values.join(', ')}`);
+    options[name] = value;
   }
   return options;
 }
@@ -79,21 +82,24 @@ export function addAccess(program: Command, context: Context): void {
   )
     .option('--access <kind>', 'read, write or execute', 'read')
     .option('--privilege <who>', 'user or supervisor', 'supervisor');
-  const seen = new Set<string>();
-  for (const arch of architectures) {
-    for (const { name, meaning, values } of arch.accessOptions) {
-      // A control bit that is a register value comes with the roots.
-      if (seen.has(name) || values.length === 0) continue;
-      seen.add(name);
-      if (typeof values[0] === 'boolean') command.option(`--${name}`, `${arch.name}: ${meaning}`);
-      else command.addOption(new Option(`--${name} <word>`, `${arch.name}: ${meaning}`).choices(values.map(String)));
-    }
+  // A control bit that is a register value comes with the roots.
+  const shared = shareOptions(
+    architectures,
+    ({ accessOptions: all }) => all.filter(({ values }) => values.length > 0),
+    ({ values }) => typeof values[0],
+  );
+  for (const { name, help, option } of shared) {
+    const flag = typeof option.values[0] === 'boolean';
+    command.option(flag ? `--${name}` : `--${name} <word>`, help);
+    if (flag) command.addOption(new Option(`--no-${name}`).hideHelp());
   }
   command
     .option('--exit-code', 'exit with 1 if an access is refused')
     .addHelpText(
       'after',
       `
+Control bits come with the registers of a root; --NAME sets one, --no-NAME clears it.
+
 Example:
   $ pagefold access --image tables.elf.gz --registers registers.json --root user --access write --privilege user 0x10000`,
     )
@@ -107,10 +113,7 @@ Example:
         const request = {
           kind,
           privilege,
-          options: accessOptions(
-            given,
-            target.arch.accessOptions.map(({ name }) => name),
-          ),
+          options: accessOptions(given, target.arch),
         };
         for (const va of values) {
           const result = access(target.space, va, request);

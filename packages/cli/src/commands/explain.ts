@@ -18,7 +18,13 @@ import { UsageError } from '../errors.ts';
 import type { Context } from '../main.ts';
 import { looksLikeNumber, parseNumber } from '../numbers.ts';
 import { jsonLine, type PrintableObject, plainTable } from '../output.ts';
-import { addArchitectureOptions, chooseArchitecture, choosePaging, type TargetOptions } from '../target.ts';
+import {
+  addArchitectureOptions,
+  chooseArchitecture,
+  choosePaging,
+  optionValues,
+  type TargetOptions,
+} from '../target.ts';
 
 const ENTRY_WORDS = ['entry', 'pte', 'descriptor'];
 const ADDRESS_WORDS = ['va', 'address'];
@@ -56,12 +62,16 @@ function fieldTable(fields: readonly ExplainedField[]): string {
   return plainTable(rows, ['bits', 'field', 'value', 'meaning', 'section']);
 }
 
-function registerOf(arch: Architecture, name: string, value: bigint | undefined): RegisterFormat | undefined {
-  const same = arch.registers.filter((register) => register.name === name.toLowerCase());
-  if (value === undefined) return same[0] ?? arch.pickRegister?.(name.toLowerCase(), 0n);
-  return (
-    arch.pickRegister?.(name.toLowerCase(), value) ?? same.find(({ bits }) => value >> BigInt(bits) === 0n) ?? same[0]
-  );
+function registerOf(
+  arch: Architecture,
+  name: string,
+  value: bigint | undefined,
+  options: TargetOptions,
+): RegisterFormat | undefined {
+  const wanted = name.toLowerCase();
+  const same = arch.registers.filter((register) => register.name === wanted);
+  const picked = arch.pickRegister?.(wanted, value ?? 0n, optionValues(arch, options));
+  return picked ?? same.find(({ bits }) => (value ?? 0n) >> BigInt(bits) === 0n) ?? same[0];
 }
 
 function printEntry(context: Context, paging: Paging, level: number, entry: bigint, json: boolean): void {
@@ -213,7 +223,8 @@ Examples:
         // A register given as an option (--satp 0x…) is explained too.
         for (const { name } of arch.options) {
           const value = given[name];
-          if (typeof value === 'string' && registerOf(arch, name, undefined) !== undefined) jobs.push([name, [value]]);
+          if (typeof value === 'string' && registerOf(arch, name, undefined, given) !== undefined)
+            jobs.push([name, [value]]);
         }
       }
       if (jobs.length === 0)
@@ -251,7 +262,7 @@ function explainOne(
     return;
   }
   const first = given.build === true ? undefined : parseNumber(words[0] as string, kind);
-  const register = registerOf(arch, kind, first);
+  const register = registerOf(arch, kind, first, given);
   if (register === undefined) {
     throw new UsageError(
       `'${kind}' is not entry, va or a register of ${arch.name} (${arch.registers.map(({ name }) => name).join(', ')})`,

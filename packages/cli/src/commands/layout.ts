@@ -16,13 +16,14 @@ import {
   worstSeverity,
 } from '@pagefold/core';
 import { layoutSvg } from '@pagefold/emit';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import pc from 'picocolors';
 import { EXIT_FOUND, UsageError } from '../errors.ts';
 import type { Context } from '../main.ts';
 import { parseNumber, parseRange, parseSize } from '../numbers.ts';
 import { jsonLine, type PrintableObject, plainTable } from '../output.ts';
 import { architectureNamed, architectures } from '../registry.ts';
+import { addSharedOptions, camel, refuseForeign } from '../shared-options.ts';
 import { reasonOf } from '../target.ts';
 
 type Given = Readonly<Record<string, unknown>>;
@@ -38,22 +39,8 @@ function providerOf(name: string): LayoutProvider {
   );
 }
 
-/** How each kind of option is written. */
-const SHOWN: Readonly<Record<LayoutOption['kind'], string>> = {
-  word: ' <word>',
-  number: ' <value>',
-  size: ' <size>',
-  ranges: ' <ranges>',
-  flag: '',
-};
-
-/** An option of an architecture, as commander knows it. */
-function optionFor({ name, kind, meaning, values }: LayoutOption, users: readonly string[], optional = false): Option {
-  const words = values === undefined ? '' : `: ${values.join(', ')}`;
-  // A flag that may say more: `--kasan` alone, or `--kasan sw_tags`.
-  const shown = kind === 'flag' && optional ? ' [word]' : SHOWN[kind];
-  return new Option(`--${name}${shown}`, `${users.join(', ')}: ${meaning}${words}`);
-}
+/** Options of an architecture's layouts. */
+const optionsOf = ({ layouts }: Architecture): readonly LayoutOption[] => layouts?.options ?? [];
 
 /** One option's value. */
 function readValue({ name, kind, values }: LayoutOption, given: unknown): LayoutValues[string] {
@@ -70,8 +57,7 @@ function readValue({ name, kind, values }: LayoutOption, given: unknown): Layout
 }
 
 function valuesFor({ options }: LayoutProvider, given: Given): LayoutValues {
-  const attribute = (option: LayoutOption): string => optionFor(option, []).attributeName();
-  return Object.fromEntries(options.map((option) => [option.name, readValue(option, given[attribute(option)])]));
+  return Object.fromEntries(options.map((option) => [option.name, readValue(option, given[camel(option.name)])]));
 }
 
 /** Layouts from files, with the rules of their architecture and those that they bring themselves. */
@@ -167,6 +153,7 @@ function check(paths: readonly string[], given: Given, context: Context): void {
 function show(given: Given, context: Context): void {
   if (typeof given.arch !== 'string') throw new UsageError('--arch is missing (or --check, for a layout from a file)');
   const provider = providerOf(given.arch);
+  refuseForeign(architectureNamed(given.arch), given, optionsOf);
   const set = provider.create(valuesFor(provider, given)).map((layout) => ({ layout, rules: provider.rules(layout) }));
   const findings = checkLayouts(set);
   if (typeof given.svg === 'string') {
@@ -197,21 +184,7 @@ export function addLayout(program: Command, context: Context): void {
     .command('layout')
     .description("show a kernel's address-space layout, or check layouts from files")
     .option('--arch <name>', `architecture: ${known.map(({ name }) => name).join(', ')}`);
-  const seen = new Set<string>();
-  for (const option of known.flatMap(({ layouts }) => layouts?.options ?? [])) {
-    if (seen.has(option.name)) continue;
-    seen.add(option.name);
-    const users = known.filter(({ layouts }) => layouts?.options.some(({ name }) => name === option.name));
-    command.addOption(
-      optionFor(
-        option,
-        users.map(({ name }) => name),
-        users.some(({ layouts }) =>
-          layouts?.options.some(({ name, values }) => name === option.name && values !== undefined),
-        ),
-      ),
-    );
-  }
+  addSharedOptions(command, known, optionsOf);
   const examples = known.map(({ name, layouts }) => `  $ pagefold layout --arch ${name} ${layouts?.example ?? ''}`);
   command
     .option('--check <file...>', 'check layouts from JSON files, several as modes of one kernel')

@@ -6,19 +6,24 @@ import type { Context } from '../main.ts';
 import { parseRange } from '../numbers.ts';
 import { jsonLine } from '../output.ts';
 import { architectureNamed, architectures } from '../registry.ts';
-import { optionValues, type TargetOptions } from '../target.ts';
+import { addSharedOptions, refuseForeign } from '../shared-options.ts';
+import { type TargetOptions, valuesOf } from '../target.ts';
 
 /** Architectures whose instructions are known. */
 const known: readonly Architecture[] = architectures.filter(({ fences }) => fences !== undefined);
 
 const CAUSES = ['changed', 'removed', 'installed'] as const;
 
-function providerOf(name: unknown): FenceProvider {
+/** Options of an architecture's instructions. */
+const optionsOf = ({ fences }: Architecture): FenceProvider['options'] => fences?.options ?? [];
+
+function archOf(name: unknown): Architecture & { readonly fences: FenceProvider } {
   if (typeof name !== 'string') throw new UsageError('--arch is missing');
-  const { fences } = architectureNamed(name);
-  if (fences !== undefined) return fences;
+  const arch = architectureNamed(name);
+  const { fences } = arch;
+  if (fences !== undefined) return { ...arch, fences };
   throw new UsageError(
-    `--arch: no instructions of '${name}' are known, only of ${known.map((arch) => arch.name).join(', ')}`,
+    `--arch: no instructions of '${name}' are known, only of ${known.map((each) => each.name).join(', ')}`,
   );
 }
 
@@ -39,17 +44,7 @@ export function addTlbi(program: Command, context: Context): void {
     .option('--level <n>', 'level of the leaves that were cached, counted from the pages', '0')
     .addOption(new Option('--cause <word>', 'what happened to them').choices([...CAUSES]).default('changed'))
     .option('--tables', 'table pointers changed too');
-  const seen = new Set<string>();
-  for (const arch of known) {
-    for (const { name, kind, meaning, values } of arch.fences?.options ?? []) {
-      if (seen.has(name)) continue;
-      seen.add(name);
-      const users = known.filter(({ fences }) => fences?.options.some((option) => option.name === name));
-      const words = values === undefined ? '' : `: ${values.join(', ')}`;
-      const shown = kind === 'flag' ? '' : kind === 'number' ? ' <value>' : ' <word>';
-      command.option(`--${name}${shown}`, `${users.map((user) => user.name).join(', ')}: ${meaning}${words}`);
-    }
-  }
+  addSharedOptions(command, known, optionsOf);
   command
     .option('--json', 'print one JSON object per line')
     .addHelpText(
@@ -60,10 +55,12 @@ Examples:
   $ pagefold tlbi --arch riscv --range 0xffffffff80000000+16K`,
     )
     .action((given: TargetOptions) => {
-      const provider = providerOf(given.arch);
+      const arch = archOf(given.arch);
+      const { fences: provider } = arch;
+      refuseForeign(arch, given, optionsOf);
       if (typeof given.range !== 'string') throw new UsageError('--range is missing');
       const { start, end } = parseRange(given.range, '--range');
-      const values = optionValues(provider, given);
+      const values = valuesOf(provider.options, given);
       const level = levelOf(given.level);
       const page = provider.entryBytes(0, values);
       if (start % page !== 0n || end % page !== 0n)

@@ -54,23 +54,19 @@ function checkAccess(context: Context, bed: Bed, kind: LeafKind, va: bigint, req
     return;
   }
   context.equal(result.pa, found.pa, 'access-address', 'an allowed access leads where translate says', where);
-  const { update } = result;
-  if (update === undefined) return;
-  // What hardware sets by itself must leave the same leaf, and must then be enough.
-  const decoded = paging.decode(kind.level, update.entry);
-  context.equal(decoded.kind, 'leaf', 'access-update', 'an update of the entry leaves a leaf', where);
-  context.equal(
-    decoded.address,
-    paging.decode(kind.level, found.entry).address,
-    'access-update',
-    'the same one',
-    where,
-  );
+  if (result.updates.length === 0) return;
+  const before = result.updates.map(({ slot }) => ({ slot, entry: bed.read(slot) }));
+  result.updates.forEach(({ level, entry }, at) => {
+    // What hardware sets by itself must leave the same leaf or pointer, and must then be enough.
+    const [after, old] = [paging.decode(level, entry), paging.decode(level, before[at]?.entry ?? 0n)];
+    context.equal(after.kind, old.kind, 'access-update', 'an update leaves an entry of the same kind', where);
+    context.equal(after.address, old.address, 'access-update', 'with the same address', where);
+  });
   access(bed.space, va, request, { apply: true });
   const again = access(bed.space, va, request);
-  const settled = again.allowed && again.update === undefined;
+  const settled = again.allowed && again.updates.length === 0;
   context.equal(settled, true, 'access-settled', 'the same access again needs no further update', where);
-  bed.write(found.slot, found.entry);
+  for (const { slot, entry } of before) bed.write(slot, entry);
 }
 
 function checkLeaf(context: Context, kind: LeafKind, set: AttributeSet): void {
@@ -93,7 +89,7 @@ function checkLeaf(context: Context, kind: LeafKind, set: AttributeSet): void {
 export const accessTotality: ConformanceCheck = defineCheck(
   'access-totality',
   'Every access to every leaf under every option is allowed or refused with a reason and a name; updates by hardware ' +
-    'leave the same leaf and are enough.',
+    'leave the same leaf and the same pointers, and are enough.',
   (context) => {
     const sets = attributeSets(context);
     leafKinds(context.paging).forEach((kind, at) => {

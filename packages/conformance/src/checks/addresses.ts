@@ -1,5 +1,5 @@
 /** Addresses that are translated, and those that never are. */
-import { Translator, translate, walk } from '@pagefold/core';
+import { rangesMask, Translator, translate, walk } from '@pagefold/core';
 import { Bed } from '../bed.ts';
 import { type Context, defineCheck } from '../context.ts';
 import { attributeSets, canonicalSpans } from '../parts.ts';
@@ -44,14 +44,15 @@ function checkAddress(context: Context, bed: Bed, reference: Reference, va: bigi
 
 /** With address tags: an address means the same whatever its tag. */
 function checkTags(context: Context, bed: Bed): void {
-  const { ignoredTopBits, wordBits } = context.paging.geometry;
-  if (ignoredTopBits === 0) return;
+  const { ignored } = context.paging.geometry;
+  if (ignored === undefined) return;
+  const [hi, lo] = ignored.bits;
   const translator = new Translator(bed.space);
   for (const { start, end } of canonicalSpans(context.paging)) {
     for (const va of [start, end - 1n]) {
       const plain = translate(bed.space, va);
-      const low = BigInt.asUintN(wordBits - ignoredTopBits, va);
-      const tagged = low | (context.random.bits(ignoredTopBits) << BigInt(wordBits - ignoredTopBits));
+      const mask = rangesMask([ignored.bits]);
+      const tagged = (va & ~mask) | (context.random.bits(hi - lo + 1) << BigInt(lo));
       const found = translate(bed.space, tagged);
       const where = { va, tagged };
       context.equal(found.mapped && found.pa, plain.mapped && plain.pa, 'tag', 'a tag changes nothing', where);

@@ -129,7 +129,7 @@ function checkBuilt(context: Context): void {
   const { paging, random } = context;
   const bed = new Bed(context);
   bed.frames.anyRequest = true;
-  const names = createNames(paging, bed.memory, { allocator: bed.frames, toHardware: (word) => word });
+  const names = createNames(bed.memory, paging, { allocator: bed.frames, toHardware: (word) => word });
   const { pairs } = paging.geometry.folding;
   const page = paging.pageBytes;
   const [set] = attributeSets(context);
@@ -207,7 +207,7 @@ export const foldedNames: ConformanceCheck = defineCheck(
     const simulation = new Simulation(context);
     for (let step = 6; step > 0; step--) simulation.step();
     const { bed } = simulation;
-    const names = createNames(context.paging, bed.memory);
+    const names = createNames(bed.memory, context.paging);
     const spans = canonicalSpans(context.paging);
     for (const { start, end } of [...spans, ...simulation.model.segments]) {
       for (const va of [start, end - 1n, start + random.belowBig(end - start)]) checkLookUp(context, names, bed, va);

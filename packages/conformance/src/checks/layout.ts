@@ -5,6 +5,7 @@ import {
   type FeatureCondition,
   type Field,
   featuresHold,
+  featuresNamed,
   levelHolds,
   maskOf,
   type Paging,
@@ -121,8 +122,7 @@ export const fieldLayout: ConformanceCheck = defineCheck(
 
 /** Names in conditions must be features. */
 function checkCondition(context: Context, condition: FeatureCondition | undefined, what: string): void {
-  for (const name of condition ?? []) {
-    const feature = name.startsWith('!') ? name.slice(1) : name;
+  for (const feature of featuresNamed(condition)) {
     if (Object.hasOwn(context.paging.format.features, feature)) continue;
     context.fail('feature-unknown', 'conditions name features of the format', { feature, in: what });
   }

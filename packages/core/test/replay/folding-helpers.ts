@@ -25,7 +25,7 @@ interface Scene {
 function sceneFor(levels: number, name: TableName): Scene {
   const memory = new SparseMemory();
   const allocator = new RecordingAllocator(new BumpAllocator(0x1000_0000n, 0x2000_0000n));
-  const names = createNames(toyPaging(levels), memory, { allocator });
+  const names = createNames(memory, toyPaging(levels), { allocator });
   const va = 0x1_5a3a_9000n;
   let slot: Slot = names.pgd.offset(phys(0x10_0000n), va);
   const depth = TABLE_NAMES.indexOf(name);

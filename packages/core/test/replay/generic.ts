@@ -28,7 +28,7 @@ interface GeometryRecord {
 
 function geometries(record: unknown): void {
   const { levels, folded, shift, ptrsCompileTime, size, definesFolded, mm_folded } = record as GeometryRecord;
-  const names = createNames(toyPaging(levels), new SparseMemory());
+  const names = createNames(new SparseMemory(), toyPaging(levels));
   for (const name of TABLE_NAMES) {
     const helper = names[name];
     same(helper.folded, folded[name] ?? false, `${name} folded`);
@@ -87,7 +87,7 @@ function offsets(record: unknown): void {
   const { levels, root, va, mem, expect } = record as OffsetsRecord;
   const memory = new SparseMemory();
   for (const [at, word] of Object.entries(mem)) writeWord(memory, phys(BigInt(at)), BigInt(word));
-  const { pgd, p4d, pud, pmd, pte } = createNames(toyPaging(levels), memory);
+  const { pgd, p4d, pud, pmd, pte } = createNames(memory, toyPaging(levels));
   const address = virt(BigInt(va));
   const pgdp = pgd.offset(phys(BigInt(root)), address);
   const p4dp = p4d.offset(pgdp, address);
@@ -135,7 +135,7 @@ function rangeIteration(record: unknown): void {
   const { geometry, start, end, expect } = record as IterationRecord;
   const paging = ITERATED[geometry]?.();
   if (paging === undefined) throw new Error(`unknown geometry ${geometry}`);
-  const { pgd, p4d, pud, pmd } = createNames(paging, new SparseMemory());
+  const { pgd, p4d, pud, pmd } = createNames(new SparseMemory(), paging);
   const nested = [pgd, p4d, pud, pmd];
   const visited: Record<string, [string, string][]> = { pgd: [], p4d: [], pud: [], pmd: [] };
   const loop = (depth: number, from: bigint, to: bigint): void => {

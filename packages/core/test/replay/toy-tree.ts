@@ -17,7 +17,7 @@ export function toyTree(paging: Paging) {
   const memory = new SparseMemory();
   const counter = new TableCounter(new BumpAllocator(AREA, AREA_END), paging);
   const allocator = new RecordingAllocator(counter);
-  return { memory, counter, allocator, names: createNames(paging, memory, { allocator }) };
+  return { memory, counter, allocator, names: createNames(memory, paging, { allocator }) };
 }
 
 /** The slot of a name for an address, with all tables above it made. */

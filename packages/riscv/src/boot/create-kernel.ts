@@ -105,10 +105,10 @@ export function createKernel(machine: BootMachine): Kernel {
   const allocations = new RecordingAllocator(memblock);
   const protections = linuxProtections({ xlen: addresses.xlen, memoryTypes: options.memoryTypes });
   const { PAGE_KERNEL, PAGE_TABLE } = protections.values;
-  const bare = { names: createNames(paging, memory), memoryTypes: options.memoryTypes };
+  const bare = { names: createNames(memory, paging), memoryTypes: options.memoryTypes };
   const fixmap = new Fixmap(bare, addresses, symbolPa('fixmap_pte'), PAGE_KERNEL);
   const ptOps = createPtOps(kernelMap, addresses, fixmap, allocations, symbolPa);
-  const names = createNames(paging, memory, { allocator: ptOps });
+  const names = createNames(memory, paging, { allocator: ptOps });
   return {
     ...machine,
     mode,

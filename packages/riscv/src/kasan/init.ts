@@ -176,7 +176,7 @@ export function kasanInit(kernel: Kernel): void {
   const { memblock, kernelMap, addresses, mode, ptOps, protections } = kernel;
   const swapper = kernel.symbolPa('swapper_pg_dir');
   const { shadow } = kasanShadow(mode);
-  const names = createNames(kernel.paging, kernel.memory, { allocator: kernel.allocations });
+  const names = createNames(kernel.memory, kernel.paging, { allocator: kernel.allocations });
   const shadowing: Shadowing = { kernel, names, swapper, shadowOf: shadow.shadowOf };
   const { shadowOf } = shadow;
   kernel.satp = encodeSatp(mode, createTmpMapping(shadowing));

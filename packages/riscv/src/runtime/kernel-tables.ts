@@ -43,7 +43,7 @@ export function createKernelTables(input: KernelTablesInput): KernelTables {
   const { paging, memory, root, kernelMap, allocator } = input;
   const xlen = paging.geometry.wordBits;
   const predicates = linuxPredicates({ xlen });
-  const names = createNames(paging, memory, { allocator, predicates });
+  const names = createNames(memory, paging, { allocator, predicates });
   const protections = input.protections ?? linuxProtections({ xlen });
   return { paging, memory, names, root: phys(root), kernelMap, protections, allocator };
 }

@@ -38,7 +38,7 @@ function modeOf(record: Json): RiscvMode {
 }
 
 function namesOf(mode: RiscvMode): MappingTarget['names'] {
-  return createNames(riscvPaging(mode), new SparseMemory());
+  return createNames(new SparseMemory(), riscvPaging(mode));
 }
 
 /** `best_map_size`. */
@@ -270,7 +270,7 @@ function setMemoryRecord(record: unknown): void {
   const allocator = new BumpAllocator(0x1000n, 0x100_0000n);
   const root = phys(allocator.next);
   allocator.allocate({ level: 0, va: 0n as never, bytes: 4096, alignBytes: 4096 });
-  const names = createNames(paging, memory);
+  const names = createNames(memory, paging);
   const target: MappingTarget = { names, ptOps: earlyPhase(allocator), pageTable: 1n, memoryTypes: 'none' };
   const size = 1n << BigInt(12 + 9 * Number(leaf.level));
   const va = numberIn(leaf, 'va');

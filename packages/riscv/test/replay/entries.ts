@@ -97,7 +97,7 @@ function linuxView(paging: Paging, level: number, entry: bigint): Json {
   const memory = new SparseMemory();
   const at = phys(0x8000_0000n);
   writeWord(memory, at, entry, paging.format.entryBytes);
-  const helpers = createNames(paging, memory, { predicates });
+  const helpers = createNames(memory, paging, { predicates });
   // Names that share a slot with this one, from the top; the lowest owns the word and judges it.
   const sharing = TABLE_NAMES.filter((name) => views[name].level === level);
   const owner = sharing.at(-1) as TableName;

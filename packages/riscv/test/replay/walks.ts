@@ -69,7 +69,7 @@ function asWritten(result: AccessResult): Json {
     pte: result.entry,
     pbmt: PBMT[result.fields.pbmt ?? 0],
     global: result.fields.g === 1,
-    pte_after: result.update?.entry,
+    pte_after: result.updates[0]?.entry,
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * Two more formats written down anew for tests: one whose large leaves move an attribute into what are address bits of
- * small ones and whose tables are and-ed with their leaves (x86-64), and one whose runs share an address with a pattern
+ * small ones and whose tables are and-ed with their leaves, and one whose runs share an address with a pattern
  * in its low bits (RISC-V with NAPOT).
  */
 import type { AddressPiece, Field, Format } from '../src/format.ts';
@@ -35,9 +35,9 @@ const LARGE = { mask: 0x80n, equals: 0x80n } as const;
 const address = (from: number): readonly AddressPiece[] => [{ entryLo: from, addressLo: from, bits: 52 - from }];
 
 /** `pku` and `nx` as machines may lack them: then their bits are reserved. */
-export const x86Format: Format = {
-  name: 'test-x86',
-  title: 'x86-64 entries for tests',
+export const andedFormat: Format = {
+  name: 'test-and-tables',
+  title: 'entries whose tables limit their leaves, for tests',
   entryBytes: 8,
   features: { nx: 'bit 63 means no execution', huge: 'leaves of 1 GiB' },
   shapes: [
@@ -89,9 +89,9 @@ export const x86Format: Format = {
 };
 
 /** Four or five levels. */
-export function x86Geometry(levels: 4 | 5): GeometryDescription {
+export function andedGeometry(levels: 4 | 5): GeometryDescription {
   return {
-    name: `test-x86-${levels}`,
+    name: `test-and-tables-${levels}`,
     levels: Array.from({ length: levels }, (_, level) => ({
       shift: 12 + 9 * level,
       indexBits: 9,
