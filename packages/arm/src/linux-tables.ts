@@ -23,18 +23,19 @@ import { type ShortFeature, shortPaging } from './regime.ts';
 /** Domains as Linux numbers them. With 36-bit I/O (supersections) the first two meanings trade places. */
 export const DOMAINS = { kernel: 0, user: 1, io: 2, vectors: 3 } as const;
 
-type Predicates = Readonly<Partial<Record<TableName, NamePredicates>>>;
+/** Tests of entries by name. */
+export type ArmPredicates = Readonly<Partial<Record<TableName, NamePredicates>>>;
 
 const isSection = (word: bigint): boolean => (word & 2n) !== 0n;
 const isEmpty = (word: bigint): boolean => word === 0n;
 
 /** Short descriptors: only the first word of a pair is looked at, and a section is "bad". */
-const SHORT_PREDICATES: Predicates = {
+const SHORT_PREDICATES: ArmPredicates = {
   pmd: { none: isEmpty, present: (word) => word !== 0n, leaf: isSection, bad: isSection },
   pte: { none: isEmpty, present: (word) => ptePresent('short', word) },
 };
 
-const LPAE_PREDICATES: Predicates = {
+const LPAE_PREDICATES: ArmPredicates = {
   pud: { none: isEmpty, present: (word) => word !== 0n, bad: (word) => (word & 2n) === 0n },
   pmd: {
     none: isEmpty,
@@ -46,7 +47,7 @@ const LPAE_PREDICATES: Predicates = {
 };
 
 /** The kernel's tests of words, by name. */
-export function linuxPredicates(model: LinuxModel): Predicates {
+export function linuxPredicates(model: LinuxModel): ArmPredicates {
   return model === 'short' ? SHORT_PREDICATES : LPAE_PREDICATES;
 }
 

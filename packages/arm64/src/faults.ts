@@ -6,17 +6,17 @@ import type { FaultEvent, FaultReport } from '@pagefold/core';
 import { hardwareLevel } from './granule.ts';
 
 /** Types of faults with their status code at level 0 and at level -1. */
-const CODES = {
+const CODES: Readonly<Record<Arm64FaultType, { readonly base: number; readonly minusOne: number }>> = {
   address_size: { base: 0x00, minusOne: 0x29 },
   translation: { base: 0x04, minusOne: 0x2b },
   // The last two cannot occur at level -1: no leaves there.
   access_flag: { base: 0x08, minusOne: 0x08 },
   permission: { base: 0x0c, minusOne: 0x0c },
   external_abort: { base: 0x14, minusOne: 0x13 },
-} as const;
+};
 
 /** The type of a fault. */
-export type Arm64FaultType = keyof typeof CODES;
+export type Arm64FaultType = 'address_size' | 'translation' | 'access_flag' | 'permission' | 'external_abort';
 
 function typeOf({ stage, reason }: FaultEvent): Arm64FaultType {
   if (stage === 'memory') return 'external_abort';

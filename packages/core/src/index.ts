@@ -7,6 +7,7 @@ export * from './bits.ts';
 export * from './boot.ts';
 export * from './capture.ts';
 export * from './change.ts';
+export type { CompiledAddress, CompiledTests, Halves, Turn } from './compiled.ts';
 export * from './condition.ts';
 export * from './convert.ts';
 export * from './diff.ts';

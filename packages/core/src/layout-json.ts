@@ -5,19 +5,20 @@ import { type Layout, type Region, sortRegions } from './layout.ts';
 import type { AlignmentRule, LayoutRules, ReachRule, ShadowRule, UnbrokenRule } from './layout-rules.ts';
 import type { AddressRange } from './range.ts';
 
-type Json = Readonly<Record<string, unknown>>;
+/** A layout as JSON, or a part of one. */
+export type LayoutJson = Readonly<Record<string, unknown>>;
 
 function fail(where: string, what: string): never {
   throw new ArgumentError('layout-json', `${where}: ${what}`);
 }
 
-function objectAt(value: unknown, where: string): Json {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
+function objectAt(value: unknown, where: string): LayoutJson {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as LayoutJson;
   return fail(where, 'must be an object');
 }
 
 /** Refuses members that mean nothing, so that a slip of the pen does not go unnoticed. */
-function onlyMembers(record: Json, known: readonly string[], where: string): void {
+function onlyMembers(record: LayoutJson, known: readonly string[], where: string): void {
   const unknown = Object.keys(record).find((key) => !known.includes(key));
   if (unknown !== undefined) fail(where, `has no member '${unknown}' (known are ${known.join(', ')})`);
 }
@@ -26,7 +27,7 @@ function listAt(value: unknown, where: string): readonly unknown[] {
   return Array.isArray(value) ? value : fail(where, 'must be a list');
 }
 
-function textAt(record: Json, key: string, where: string, otherwise?: string): string {
+function textAt(record: LayoutJson, key: string, where: string, otherwise?: string): string {
   const value = record[key] ?? otherwise;
   return typeof value === 'string' ? value : fail(where, `'${key}' must be text`);
 }
@@ -36,7 +37,7 @@ function namesAt(value: unknown, where: string): readonly string[] {
 }
 
 /** A number: hex or decimal text, or a JSON number that is exact. */
-function numberAt(record: Json, key: string, where: string): bigint {
+function numberAt(record: LayoutJson, key: string, where: string): bigint {
   const value = record[key];
   if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
   if (typeof value === 'string' && /^(0x[0-9a-f_]+|[0-9_]+)$/i.test(value)) return BigInt(value.replaceAll('_', ''));
@@ -78,7 +79,7 @@ function rangeAt(value: unknown, where: string): AddressRange<bigint> {
 }
 
 /** A size that things are multiples of. */
-function powerAt(record: Json, key: string, where: string): bigint {
+function powerAt(record: LayoutJson, key: string, where: string): bigint {
   const bytes = numberAt(record, key, where);
   if (bytes <= 0n || (bytes & (bytes - 1n)) !== 0n) fail(where, `'${key}' must be a power of two`);
   return bytes;
@@ -86,7 +87,7 @@ function powerAt(record: Json, key: string, where: string): bigint {
 
 /** A rule about one region and a size. */
 function sizedAt(
-  record: Json,
+  record: LayoutJson,
   members: readonly string[],
   where: string,
 ): { region: string; bytes: bigint; why: string } {
@@ -219,7 +220,7 @@ export function parseLayouts(text: string, where = 'layout'): ParsedLayout[] {
 }
 
 /** A region as JSON. */
-function regionToJson(region: Region): Json {
+function regionToJson(region: Region): LayoutJson {
   const { name, start, end, purpose, kind, within, growing, usedTo, formula } = region;
   return {
     name,
@@ -236,7 +237,7 @@ function regionToJson(region: Region): Json {
 }
 
 /** A layout as an object for `JSON.stringify`, numbers as hex text. */
-export function layoutToJson(layout: Layout): Json {
+export function layoutToJson(layout: Layout): LayoutJson {
   const { arch, name, profile, title, wordBits, regions, facts } = layout;
   return {
     ...(arch === undefined ? {} : { arch }),

@@ -33,7 +33,7 @@ export interface Slot<N extends TableName = TableName> {
 }
 
 /** The name whose slot the offset helper of a name starts from. */
-interface NameAbove {
+export interface NameAbove {
   readonly p4d: 'pgd';
   readonly pud: 'p4d';
   readonly pmd: 'pud';

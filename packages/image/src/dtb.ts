@@ -77,12 +77,18 @@ export class Dtb {
   }
 }
 
-interface DtbHeader {
+/** The header of a flattened device tree, and the blocks that it names. */
+export interface DtbHeader {
+  /** Bytes of the whole blob. */
   readonly totalSize: number;
   readonly version: number;
+  /** The physical identifier of the processor that boots. */
   readonly bootCpu: number;
+  /** The structure block: big-endian tokens. */
   readonly structure: DataView;
+  /** The strings block. */
   readonly strings: Uint8Array;
+  /** The memory reservation block. */
   readonly reservations: DataView;
 }
 

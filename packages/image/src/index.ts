@@ -4,7 +4,7 @@
  */
 export { type ByteSource, bufferSource } from './byte-source.ts';
 export type { SourceHint } from './detect.ts';
-export { Dtb, type DtbReservation, parseDtb } from './dtb.ts';
+export { Dtb, type DtbHeader, type DtbReservation, parseDtb } from './dtb.ts';
 export { DtbNode, type DtbReg } from './dtb-node.ts';
 export {
   type AddressRange,

@@ -8,8 +8,6 @@ import { PAGE_OFFSETS, VM_SPLITS } from '../layout/numbers.ts';
 import { ArmBootError } from './errors.ts';
 import type { MemoryTypeName } from './memory-types.ts';
 
-type Piece = AddressRange<bigint>;
-
 /** A device that the machine maps for ever (`map_desc` of its `map_io`). */
 export interface StaticDevice {
   readonly va: bigint;
@@ -19,7 +17,7 @@ export interface StaticDevice {
 }
 
 /** A child of /reserved-memory. */
-export interface ArmReservation extends Piece {
+export interface ArmReservation extends AddressRange<bigint> {
   /** Must not be mapped. */
   readonly noMap: boolean;
   /** A contiguous memory area: handed out again until it is wanted. */
@@ -34,11 +32,11 @@ export interface ArmDescription {
   readonly loadAddress: bigint;
   readonly symbols: ReadonlyMap<string, bigint>;
   /** `undefined`: no device tree. */
-  readonly dtb: Piece | undefined;
-  readonly ram: readonly Piece[];
-  readonly memreserve: readonly Piece[];
+  readonly dtb: AddressRange<bigint> | undefined;
+  readonly ram: readonly AddressRange<bigint>[];
+  readonly memreserve: readonly AddressRange<bigint>[];
   readonly reservedMemory: readonly ArmReservation[];
-  readonly initrd: Piece | undefined;
+  readonly initrd: AddressRange<bigint> | undefined;
   readonly devices: readonly StaticDevice[];
   /** A serial port that is mapped before everything else, with DEBUG_LL. */
   readonly debugUart: { readonly va: bigint; readonly pa: bigint } | undefined;
@@ -77,7 +75,7 @@ function numbersAt(value: unknown, path: string): Map<string, bigint> {
 }
 
 /** `{base, size}` or `{start, end}`. */
-function pieceAt(value: unknown, path: string): Piece {
+function pieceAt(value: unknown, path: string): AddressRange<bigint> {
   const object = objectAt(value, path);
   const start = numberAt(object.base ?? object.address ?? object.start, `${path}.base`);
   const end =
@@ -86,7 +84,7 @@ function pieceAt(value: unknown, path: string): Piece {
   return { start, end };
 }
 
-function piecesAt(value: unknown, path: string): Piece[] {
+function piecesAt(value: unknown, path: string): AddressRange<bigint>[] {
   return listAt(value, path).map((each, i) => pieceAt(each, `${path}[${i}]`));
 }
 
