@@ -110,7 +110,13 @@ export function describeBoot(files: BootFiles): Capture {
       allSymbols: symbols.size > COMPLETE_LIST,
       symbols: Object.fromEntries([...symbols].map(([name, address]) => [name, hex(address)])),
       ...('imageSize' in image
-        ? { imageHeader: { text_offset: hex(image.textOffset), image_size: hex(image.imageSize) } }
+        ? {
+            imageHeader: {
+              text_offset: hex(image.textOffset),
+              image_size: hex(image.imageSize),
+              flags: hex(image.flags),
+            },
+          }
         : {}),
     },
     dtb: { address: hex(files.dtbAddress ?? usualDtbAddress(machine, load)), size: hex(machine.dtbSize) },

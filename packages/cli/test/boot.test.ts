@@ -82,6 +82,16 @@ describe('boot', () => {
     ]);
   });
 
+  test('changes members of the description', async () => {
+    const args = [`${early}boot.json`, '--stage', 'start_kernel'];
+    const { mode } = await report(...args, '--set', 'hardwareModes=["sv39"]', 'config.CONFIG_KFENCE=false');
+    expect(mode).toBe('sv39');
+    const wrong = await pagefold('boot', ...args, '--set', 'nothing');
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining("'nothing' is not MEMBER=VALUE")]);
+    const bad = await pagefold('boot', ...args, '--set', 'dtb.address=high');
+    expect([bad.code, bad.err]).toEqual([2, expect.stringContaining('dtb.address')]);
+  });
+
   test('tells allocated tables from those of the image', async () => {
     const { tables, offsets } = await report(`${early}boot.json`, '--stage', 'after_setup_vm_final');
     expect(offsets.va_pa_offset).toBe('0xffffaf7f80000000');

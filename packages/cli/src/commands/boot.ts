@@ -28,6 +28,7 @@ interface Given {
   readonly loadAddress?: string;
   readonly dtbAddress?: string;
   readonly hardwareModes?: string;
+  readonly set?: readonly string[];
 }
 
 function readJson(path: string): Capture {
@@ -73,6 +74,32 @@ function changed(description: Capture, commandLine?: string, load?: bigint, dtb?
     ...(load === undefined ? {} : { kernel: { ...(description.kernel as object), loadAddress: hex(load) } }),
     ...(dtb === undefined ? {} : { dtb: { ...(description.dtb as object), address: hex(dtb) } }),
   };
+}
+
+/** A member's new value: JSON where it is some, else text (so `0x1124` needs no quotes). */
+function parseValue(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
+/** An object with the member at a path replaced; objects on the way are made where they are missing. */
+function withMember(object: Capture, [name, ...rest]: readonly string[], value: unknown): Capture {
+  if (name === undefined) return object;
+  const inner = object[name];
+  const next = typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? (inner as Capture) : {};
+  return { ...object, [name]: rest.length === 0 ? value : withMember(next, rest, value) };
+}
+
+/** The description with what `--set MEMBER=VALUE` says. */
+function withSettings(description: Capture, settings: readonly string[]): Capture {
+  return settings.reduce((changing, setting) => {
+    const [, path, text] = /^([\w.-]+)=(.*)$/.exec(setting) ?? [];
+    if (path === undefined || text === undefined) throw new UsageError(`--set: '${setting}' is not MEMBER=VALUE`);
+    return withMember(changing, path.split('.'), parseValue(text));
+  }, description);
 }
 
 function resultJson(result: BootResult): PrintableObject {
@@ -157,6 +184,7 @@ export function addBoot(program: Command, context: Context): void {
     .option('--dtb-address <address>', 'where the device tree was loaded')
     .option('--command-line <text>', 'boot arguments')
     .option('--hardware-modes <a,b>', 'modes that the hardware takes (not given: as described, or all)')
+    .option('--set <member=value...>', 'change a member of the description, such as config.CONFIG_KFENCE=false')
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -168,12 +196,14 @@ Examples:
   $ pagefold boot boot.json --stage start_kernel --json
   $ pagefold boot boot.json --stage after_setup_vm_final --out tables.elf
   $ pagefold dump --image tables.elf --registers registers.json --root swapper_pg_dir
-  $ pagefold boot --dtb board.dtb --system-map System.map --kernel Image --stage start_kernel`,
+  $ pagefold boot --dtb board.dtb --system-map System.map --kernel Image --stage start_kernel
+  $ pagefold boot boot.json --stage start_kernel --set idRegisters.ID_AA64MMFR0_EL1=0x1125`,
     )
     .action((path: string | undefined, given: Given) => {
       const read = descriptionOf(path, given);
       const modes = given.hardwareModes?.split(',').filter((word) => word !== '');
-      const description = modes === undefined ? read : { ...read, hardwareModes: modes };
+      const described = modes === undefined ? read : { ...read, hardwareModes: modes };
+      const description = withSettings(described, given.set ?? []);
       const arch = architectureNamed(String(description.arch ?? ''));
       if (arch.boot === undefined) throw new UsageError(`no boot of ${arch.name} is modelled`);
       const stage = given.stage ?? '';
