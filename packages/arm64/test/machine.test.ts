@@ -1,4 +1,15 @@
-import { access, createSpace, phys, SparseMemory, translate, writeWord } from '@pagefold/core';
+import {
+  access,
+  BumpAllocator,
+  createPaging,
+  createSpace,
+  map,
+  phys,
+  SparseMemory,
+  translate,
+  unmap,
+  writeWord,
+} from '@pagefold/core';
 import { describe, expect, it } from 'vitest';
 import {
   arm64,
@@ -18,6 +29,7 @@ import {
   overriddenIds,
   parseOverrides,
   stage1Format,
+  stage1Geometry,
   stage2GranuleSupport,
 } from '../src/index.ts';
 
@@ -251,5 +263,23 @@ describe('options of tools', () => {
     expect(arm64.paging({ vtcr: 0x8024_3558n }).geometry.name).toBe('4K-stage2-40');
     expect(arm64.paging({ granule: '4K', 'va-bits': 52n }).features.has('lpa2')).toBe(true);
     expect(arm64.pickRegister?.('tcr', 0n, {})?.name).toBe('tcr_el1');
+  });
+});
+
+describe('a contiguous group that is broken', () => {
+  it('keeps what hardware wrote into one entry for all', () => {
+    const memory = new SparseMemory([{ start: 0n, end: 0x10_0000n }]);
+    const paging = createPaging(arm64Stage1['4K'], stage1Geometry({ granule: '4K', inputBits: 48, half: 'low' }), {
+      features: ['ha', 'hd'],
+    });
+    const space = createSpace(memory, { paging, address: 0x1000n });
+    const allocator = new BumpAllocator(0x2000n, 0x10_0000n);
+    // Writable, clean and not accessed yet: DBM and AP[2].
+    const attributes = { dbm: 1, ap2: 1, af: 0 };
+    map(space, { va: 0n, pa: 0x1_0000n, bytes: 0x1_0000n, attributes, allocator });
+    expect(access(space, 0x5123n, { kind: 'write', privilege: 'supervisor' }, { apply: true }).allowed).toBe(true);
+    unmap(space, { start: 0xf000n, end: 0x1_0000n });
+    const found = [0n, 0x5000n, 0xe000n].map((va) => translate(space, va));
+    for (const one of found) expect(one).toMatchObject({ shape: 'page', fields: { af: 1, ap2: 0, dbm: 1 } });
   });
 });

@@ -29,6 +29,12 @@ export interface Field {
    * Makes a {@link MalformedRule}. Not supplied: any value will do, unless a rule says otherwise.
    */
   readonly reserved?: string;
+  /**
+   * Hardware may change it in any one entry of a run and mean them all: with `or` one that is set counts for all
+   * (accessed, dirty), with `and` one that is clear does (a read-only bit that stands for "clean"). Not supplied: what
+   * an entry of a run says holds for itself.
+   */
+  readonly acrossRun?: 'or' | 'and';
   /** Exists only under these features. Not supplied: always. */
   readonly when?: FeatureCondition;
 }

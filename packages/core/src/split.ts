@@ -3,6 +3,7 @@
  * smaller leaves. Planned and checked first (which tables will it take?), then written.
  */
 import type { TableAllocator } from './allocator.ts';
+import { rangesMask } from './bits.ts';
 import { allocateAll, type Change, ChangeLog, type TableNeed, type TableRecord } from './change.ts';
 import { halves, join } from './compiled.ts';
 import { convertBelow, convertBits } from './convert.ts';
@@ -83,23 +84,38 @@ function mustHold(paging: Paging, shape: CompiledShape, first: number, last: num
   }
 }
 
+/** What hardware wrote into one entry of a run on behalf of all: said by each of them. */
+function gathered(run: CompiledShape, words: readonly bigint[]): (word: bigint) => bigint {
+  let set = 0n;
+  let clear = 0n;
+  for (const { bits, acrossRun } of run.fields) {
+    const mask = rangesMask(bits);
+    if (acrossRun === 'or') set |= words.reduce((all, word) => all | (word & mask), 0n);
+    if (acrossRun === 'and') clear |= words.reduce((all, word) => all | (~word & mask), 0n);
+  }
+  return (word) => (word | set) & ~clear;
+}
+
 /** The entries of the run under a cursor. What stands in the group without being of the run maps by itself already. */
 function runEntries(paging: Paging, leaf: Cursor, alone: CompiledShape): AloneEntry[] {
   const run = shapeAt(leaf);
   const own = leaf.index;
   const first = own - (own % run.runEntries);
-  const entries: AloneEntry[] = [];
+  const found: { readonly index: number; readonly word: bigint; readonly pa: number }[] = [];
   for (let i = 0; i < run.runEntries; i++) {
     leaf.index = first + i;
     if (!leaf.load() || leaf.kind !== LEAF || shapeAt(leaf) !== run) continue;
-    const bits = convertBits(paging, run, alone, join(leaf.lo, leaf.hi));
     const pa = run.address.decode(leaf.lo, leaf.hi) + (run.sharedAddress ? i * leaf.span : 0);
     mustHold(paging, alone, pa, pa);
-    entries.push({ index: leaf.index, bits, pa });
+    found.push({ index: leaf.index, word: join(leaf.lo, leaf.hi), pa });
   }
   leaf.index = own;
   leaf.load();
-  return entries;
+  const whole = gathered(
+    run,
+    found.map(({ word }) => word),
+  );
+  return found.map(({ index, word, pa }) => ({ index, bits: convertBits(paging, run, alone, whole(word)), pa }));
 }
 
 /** Told of a kind of leaf that will stand inside the stretch: its shape, and its entry but for the address. */

@@ -121,7 +121,7 @@ describe('unmap', () => {
 });
 
 describe('runs fall apart', () => {
-  it('entry by entry: each keeps its own bits and its own address', () => {
+  it('entry by entry: each keeps its own address and bits, and gets what hardware wrote for all', () => {
     const made = mapped(0n, 0x4000n);
     const lower = tablesOf(made).at(-1) as bigint;
     // Hardware set d in one entry only; another leads elsewhere altogether.
@@ -135,8 +135,8 @@ describe('runs fall apart', () => {
       leaves(made.space, ALL).map(({ start, pa, shape, fields }) => [start, pa, shape, fields.d, fields.soft]),
     ).toEqual([
       [0n, 0n, 'page', 1, 0],
-      [0x2000n, 0x8_2000n, 'page', 0, 3],
-      [0x3000n, 0x3000n, 'page', 0, 0],
+      [0x2000n, 0x8_2000n, 'page', 1, 3],
+      [0x3000n, 0x3000n, 'page', 1, 0],
     ]);
   });
 

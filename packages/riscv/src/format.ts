@@ -39,8 +39,8 @@ const SV = 'Sv32, Addressing and Memory Protection';
 /** Bits 9:0, the same in every mode. */
 const lowFields: readonly Field[] = [
   { name: 'rsw', bits: [[9, 8]], meaning: 'for supervisor software', software: true, section: SV },
-  { name: 'd', bits: [[7, 7]], meaning: 'dirty: written since the bit was cleared', section: SV },
-  { name: 'a', bits: [[6, 6]], meaning: 'accessed since the bit was cleared', section: SV },
+  { name: 'd', bits: [[7, 7]], meaning: 'dirty: written since the bit was cleared', acrossRun: 'or', section: SV },
+  { name: 'a', bits: [[6, 6]], meaning: 'accessed since the bit was cleared', acrossRun: 'or', section: SV },
   { name: 'g', bits: [[5, 5]], meaning: 'global: in all address spaces', section: SV },
   { name: 'u', bits: [[4, 4]], meaning: 'accessible to user mode', section: SV },
   { name: 'x', bits: [[3, 3]], meaning: 'executable', section: SV },
