@@ -1,5 +1,6 @@
 /** Every `ts` block of the README and the documentation is compiled and run; `// prints: …` is what it must print. */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -38,10 +39,11 @@ for (const file of markdown()) {
     examples.push({ title: `${file} #${number}`, path, code: code as string });
   }
 }
-/** Examples that open files run beside the capture that the repository ships. */
+/** Examples that read and write files run in a copy of the capture that the repository ships. */
 const before = process.cwd();
-beforeAll(() => process.chdir(join(root, 'tools', 'fixtures', 'riscv64-sv48-6.12')));
-afterAll(() => process.chdir(before));
+const capture = mkdtempSync(join(tmpdir(), 'pagefold-examples-'));
+beforeAll(() => cpSync(join(root, 'tools', 'fixtures', 'riscv64-sv48-6.12'), capture, { recursive: true }));
+afterAll(() => rmSync(capture, { recursive: true, force: true }));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 describe('examples in the documentation', () => {
@@ -65,9 +67,11 @@ describe('examples in the documentation', () => {
     const log = vi
       .spyOn(console, 'log')
       .mockImplementation((...words: unknown[]) => void printed.push(words.map(String).join(' ')));
+    process.chdir(capture);
     try {
       await import(/* @vite-ignore */ path);
     } finally {
+      process.chdir(before);
       log.mockRestore();
     }
     const promised = [...code.matchAll(/^\/\/ prints: (.*)$/gm)].map(([, text]) => text);
