@@ -8,6 +8,7 @@ export * from './boot/head.ts';
 export * from './boot/kasan.ts';
 export * from './boot/kernel.ts';
 export * from './boot/kernel-tables.ts';
+export * from './boot/memory.ts';
 export * from './boot/memory-types.ts';
 export * from './boot/paging-init.ts';
 export * from './boot/pv-fixup.ts';

@@ -82,6 +82,80 @@ describe('other kernels', () => {
     );
   });
 
+  it('take memory from the boot arguments', () => {
+    const symbols = { ...LPAE_SYMBOLS, __init_begin: '0xc1800000', __init_end: '0xc1a00000', _end: '0xc1c321d0' };
+    const config = { CONFIG_ARM_LPAE: true };
+    const initrd = { start: '0x48000000', end: '0x4803cca4' };
+    const dtb = { address: '0x4803d000', size: '0x100000' };
+    const booted = (commandLine: string) =>
+      bootArmKernel(debian(symbols, { config, initrd, dtb, commandLine }), { stage: 'after_paging_init' });
+    expect(mapped(booted('quiet mem=300M'))).toEqual([
+      'c0000000-c1a00000 40000000 by 200000',
+      'c1a00000-d1c00000 41a00000 by 200000',
+      'd1c00000-d2c00000 51c00000 by 1000',
+      'ff800000-ffc00000 48000000 by 200000',
+      'ffff0000-ffff1000 51bf4000 by 1000',
+      'ffff1000-ffff2000 51bf5000 by 1000',
+    ]);
+    const pieces = booted('mem=64M mem=64M@0x48000000').memblock.memory;
+    expect(pieces).toEqual([
+      { start: 0x4000_0000n, end: 0x4400_0000n },
+      { start: 0x4800_0000n, end: 0x4c00_0000n },
+    ]);
+    // What lies below the kernel's first address cannot be mapped.
+    expect(booted('mem=0x48000000@0x38000000').memblock.memory).toEqual([{ start: 0x4000_0000n, end: 0x8000_0000n }]);
+    expect(() => booted('mem=16M@0x10000000')).toThrow('[no-memory]');
+  });
+
+  it('take tables from below the first piece that is cut out of memory', () => {
+    const reservedMemory = [
+      { node: 'a', base: '0x50000000', size: '0x300000', no_map: true },
+      { node: 'b', base: '0x5a001000', size: '0x2000', no_map: true },
+      { node: 'c', base: '0x44000000', size: '0x1000000', no_map: false },
+      { node: 'd', base: '0x48200000', size: '0x1000', no_map: true },
+      { node: 'busy', base: '0x48000000', size: '0x1000', no_map: true },
+      { node: 'g', size: '0x803000', alignment: '0x10000', no_map: true },
+      { node: 'h', size: '0x1234' },
+      { node: 'much', size: '0x80000000' },
+    ];
+    const symbols = { ...LPAE_SYMBOLS, __init_begin: '0xc1800000', __init_end: '0xc1a00000', _end: '0xc1c321d0' };
+    const kernel = bootArmKernel(
+      debian(symbols, {
+        config: { CONFIG_ARM_LPAE: true },
+        ram: [{ base: '0x40000000', size: '0x40000000' }],
+        dtb: { address: '0x4803d000', size: '0xac68' },
+        initrd: { start: '0x48000000', end: '0x4803cca4' },
+        reservedMemory,
+      }),
+      { stage: 'after_paging_init' },
+    );
+    expect(mapped(kernel)).toEqual([
+      'c0000000-c1a00000 40000000 by 200000',
+      'c1a00000-c8200000 41a00000 by 200000',
+      'c8201000-c8400000 48201000 by 1000',
+      'c8400000-d0000000 48400000 by 200000',
+      'd0300000-d0400000 50300000 by 1000',
+      'd0400000-da000000 50400000 by 200000',
+      'da000000-da001000 5a000000 by 1000',
+      'da003000-da200000 5a003000 by 1000',
+      'da200000-f0000000 5a200000 by 200000',
+      'ff800000-ffc00000 48000000 by 200000',
+      'ffff0000-ffff1000 6fffe000 by 1000',
+      'ffff1000-ffff2000 6ffff000 by 1000',
+    ]);
+    const table = (va: bigint) => kernel.tables.readWord(kernel.tables.pmdSlot(va).address);
+    expect([0xc820_0000n, 0xd020_0000n, 0xda00_0000n].map(table)).toEqual([0x481f_f003n, 0x481f_e003n, 0x481f_d003n]);
+    expect(kernel.warnings).toContain('busy is in use already and stays mapped');
+    expect(kernel.warnings).toContain('no memory for much');
+  });
+
+  it('do without an initrd that is no memory or in use', () => {
+    const warned = (start: string, end: string) =>
+      bootArmKernel(debian({}, { initrd: { start, end } }), { stage: 'after_paging_init' }).warnings.join();
+    expect(warned('0xc0000000', '0xc0100000')).toContain('is not in memory');
+    expect(warned('0x40300000', '0x40400000')).toContain('lies where something is in use');
+  });
+
   it('map the machine’s devices and keep the free halves of pairs free', () => {
     const devices = [
       { virtual: '0xf8100000', physical: '0x10100000', size: '0x100000' },

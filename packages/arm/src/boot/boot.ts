@@ -17,7 +17,8 @@ import { ArmBootError } from './errors.ts';
 import { earlyFixmapInit } from './fixmap.ts';
 import { createPageTables } from './head.ts';
 import { kasanEarlyInit, kasanInit } from './kasan.ts';
-import { type ArmKernel, createKernel, reserveMemory } from './kernel.ts';
+import { type ArmKernel, createKernel } from './kernel.ts';
+import { reserveMemory } from './memory.ts';
 import { pagingInit } from './paging-init.ts';
 
 const STAGES: readonly BootStage[] = [

@@ -17,11 +17,18 @@ export interface StaticDevice {
 }
 
 /** A child of /reserved-memory. */
-export interface ArmReservation extends AddressRange<bigint> {
+export interface ArmReservation {
+  readonly node: string;
+  /** Where it lies; `undefined` if the kernel chooses the place. */
+  readonly place: AddressRange<bigint> | undefined;
   /** Must not be mapped. */
   readonly noMap: boolean;
   /** A contiguous memory area: handed out again until it is wanted. */
   readonly reusable: boolean;
+  /** Bytes, alignment (0: any) and allowed places of one whose place the kernel chooses. */
+  readonly size: bigint;
+  readonly alignment: bigint;
+  readonly within: readonly AddressRange<bigint>[];
 }
 
 /** A description, checked. */
@@ -88,13 +95,22 @@ function piecesAt(value: unknown, path: string): AddressRange<bigint>[] {
   return listAt(value, path).map((each, i) => pieceAt(each, `${path}[${i}]`));
 }
 
-/** Children of /reserved-memory that have a place; where the kernel chooses it, that is not modelled. */
+/** Children of /reserved-memory. */
 function reservationsAt(value: unknown, path: string): ArmReservation[] {
-  return listAt(value, path).flatMap((each, i) => {
-    const object = objectAt(each, `${path}[${i}]`);
-    if ((object.base ?? object.address ?? object.start) === undefined) return [];
-    const noMap = object.no_map === true || object.noMap === true;
-    return [{ ...pieceAt(each, `${path}[${i}]`), noMap, reusable: object.reusable === true }];
+  return listAt(value, path).map((each, i) => {
+    const at = `${path}[${i}]`;
+    const object = objectAt(each, at);
+    const placed = (object.base ?? object.address ?? object.start ?? null) !== null;
+    const place = placed ? pieceAt(each, at) : undefined;
+    return {
+      node: typeof object.node === 'string' ? object.node : at,
+      place,
+      noMap: object.no_map === true || object.noMap === true,
+      reusable: object.reusable === true,
+      size: place === undefined ? numberAt(object.size, `${at}.size`) : place.end - place.start,
+      alignment: numberAt(object.alignment ?? 0, `${at}.alignment`),
+      within: piecesAt(object.within ?? object.alloc_ranges, `${at}.within`),
+    };
   });
 }
 
@@ -178,9 +194,26 @@ export function splitOf({ config }: ArmDescription): VmSplit {
 
 const UNITS: Readonly<Record<string, bigint>> = { '': 1n, k: 1n << 10n, m: 1n << 20n, g: 1n << 30n };
 
+/** `memparse`: a number with an optional unit. */
+function sizeOf(digits: string | undefined, unit: string | undefined): bigint {
+  return BigInt(digits ?? '0') * (UNITS[(unit ?? '').toLowerCase()] ?? 1n);
+}
+
 /** A size among the boot arguments (`vmalloc=320M`, `cma=64M`); the last one counts. */
 export function sizeArgument({ commandLine }: ArmDescription, name: string): bigint | undefined {
   const matches = [...commandLine.matchAll(new RegExp(`(?:^|\\s)${name}=(0x[0-9a-f]+|[0-9]+)([kmg]?)`, 'gi'))];
   const last = matches.at(-1);
-  return last === undefined ? undefined : BigInt(last[1] ?? '0') * (UNITS[(last[2] ?? '').toLowerCase()] ?? 1n);
+  return last === undefined ? undefined : sizeOf(last[1], last[2]);
+}
+
+/**
+ * Memory that the boot arguments name instead of the device tree's (`mem=300M`, `mem=64M@0x80000000`), in their order.
+ * @param start where memory begins that is named without its place
+ */
+export function memoryArguments({ commandLine }: ArmDescription, start: bigint): AddressRange<bigint>[] {
+  const words = commandLine.matchAll(/(?:^|\s)mem=(0x[0-9a-f]+|[0-9]+)([kmg]?)(?:@(0x[0-9a-f]+|[0-9]+)([kmg]?))?/gi);
+  return [...words].map(([, size, unit, place, placeUnit]) => {
+    const from = place === undefined ? start : sizeOf(place, placeUnit);
+    return { start: from, end: from + sizeOf(size, unit) };
+  });
 }

@@ -3,7 +3,7 @@ import { higherOf, lowerOf, Memblock, type PhysAddr, phys, SparseMemory } from '
 import { armLayoutNumbers } from '../layout/create.ts';
 import { type ArmAddresses, clampVmalloc, PMD_BYTES, VMALLOC_BYTES } from '../layout/numbers.ts';
 import type { LinuxModel } from '../linux-pte.ts';
-import { type ArmDescription, isOn, sizeArgument, splitOf, symbolOf } from './description.ts';
+import { type ArmDescription, isOn, memoryArguments, sizeArgument, splitOf, symbolOf } from './description.ts';
 import { ArmBootError } from './errors.ts';
 import { KernelTables } from './kernel-tables.ts';
 import type { ArmCpu } from './memory-types.ts';
@@ -14,7 +14,8 @@ export interface ArmKernel {
   readonly model: LinuxModel;
   readonly kasan: boolean;
   readonly cpu: ArmCpu;
-  readonly addresses: ArmAddresses;
+  /** Follows from the memory that may be mapped: computed again once reservations have taken of it. */
+  addresses: ArmAddresses;
   readonly memblock: Memblock;
   readonly tables: KernelTables;
   readonly warnings: string[];
@@ -22,6 +23,8 @@ export interface ArmKernel {
   readonly sections: { start: bigint; end: bigint };
   /** Areas of contiguous memory, in the order in which they were set aside. */
   readonly contiguous: { readonly start: bigint; readonly end: bigint }[];
+  /** The addresses as they follow from the memory that may be mapped now. */
+  numbers(): ArmAddresses;
   /** Physical address of a symbol of the image. */
   symbolPa(name: string): PhysAddr;
   /** Physical address of a static table; one that the symbols do not name is put behind the end of the kernel. */
@@ -30,13 +33,24 @@ export interface ArmKernel {
   readonly staticNames: Map<bigint, string>;
 }
 
-/** Memory as the kernel sees it: only what its format can address, only whole pages. */
-function usableRam(description: ArmDescription, model: LinuxModel): { start: bigint; end: bigint }[] {
+/**
+ * Memory as the kernel sees it: that of the boot arguments, or else of the device tree; only what its format can address
+ * and does not lie below the kernel, only whole pages.
+ * Source: Linux 6.12 arch/arm/kernel/setup.c (`early_mem`), drivers/of/fdt.c (`early_init_dt_add_memory_arch`).
+ */
+function usableRam(description: ArmDescription, model: LinuxModel, physOffset: bigint): Memblock {
   const top = model === 'short' ? 1n << 32n : 1n << 40n;
-  return description.ram
-    .map(({ start, end }) => ({ start: (start + 0xfffn) & ~0xfffn, end: lowerOf(end & ~0xfffn, top) }))
-    .filter(({ start, end }) => start < end)
-    .sort((a, b) => (a.start < b.start ? -1 : 1));
+  const named = memoryArguments(description, physOffset);
+  const memblock = new Memblock();
+  for (const piece of named.length > 0 ? named : description.ram) {
+    const start = (higherOf(piece.start, physOffset) + 0xfffn) & ~0xfffn;
+    const end = lowerOf(piece.end & ~0xfffn, top);
+    if (start < end) memblock.add({ start, end });
+  }
+  if (memblock.memory.length === 0) {
+    throw new ArmBootError('no-memory', 'there is no memory where the kernel can use it', { physOffset });
+  }
+  return memblock;
 }
 
 /** The processor, by what its identification registers say and the kernel was built for. */
@@ -56,7 +70,6 @@ export function createKernel(description: ArmDescription, kasan?: boolean): ArmK
   const warnings: string[] = [];
   const vmsplit = splitOf(description);
   const withKasan = kasan ?? isOn(description, 'KASAN');
-  const memory = usableRam(description, model);
   const text = symbolOf(description, '_text');
   const asked = sizeArgument(description, 'vmalloc');
   const pageOffset = text & -(1n << 28n);
@@ -68,17 +81,20 @@ export function createKernel(description: ArmDescription, kasan?: boolean): ArmK
       textOffset,
     });
   }
-  const addresses = armLayoutNumbers({
-    vmsplit,
-    lpae: model === 'lpae',
-    kasan: withKasan,
-    highmem: isOn(description, 'HIGHMEM', true),
-    thumb2: isOn(description, 'THUMB2_KERNEL'),
-    vmallocBytes: asked ?? VMALLOC_BYTES,
-    memory: memory.filter(({ end }) => end > physOffset),
-    physOffset,
-    textOffset,
-  });
+  const memblock = usableRam(description, model, physOffset);
+  const numbers = (): ArmAddresses =>
+    armLayoutNumbers({
+      vmsplit,
+      lpae: model === 'lpae',
+      kasan: withKasan,
+      highmem: isOn(description, 'HIGHMEM', true),
+      thumb2: isOn(description, 'THUMB2_KERNEL'),
+      vmallocBytes: asked ?? VMALLOC_BYTES,
+      memory: memblock.mappable,
+      physOffset,
+      textOffset,
+    });
+  const addresses = numbers();
   if (addresses.pageOffset !== pageOffset) {
     throw new ArmBootError('description', 'the kernel is not linked where its split begins', { text, vmsplit });
   }
@@ -86,7 +102,6 @@ export function createKernel(description: ArmDescription, kasan?: boolean): ArmK
     warnings.push('vmalloc area is too small or too big, limited');
   }
   const sparse = new SparseMemory();
-  const memblock = new Memblock({ memory });
   const symbolPa = (name: string): PhysAddr => phys(symbolOf(description, name) - pageOffset + physOffset);
   const root = phys(addresses.swapper - pageOffset + physOffset);
   const cpu = cpuOf(description);
@@ -110,6 +125,7 @@ export function createKernel(description: ArmDescription, kasan?: boolean): ArmK
     kasan: withKasan,
     cpu,
     addresses,
+    numbers,
     memblock,
     tables: new KernelTables({ model, cpu, memory: sparse, root, allocator: memblock }),
     warnings,
@@ -119,60 +135,4 @@ export function createKernel(description: ArmDescription, kasan?: boolean): ArmK
     staticTable,
     staticNames,
   };
-}
-
-/** Contiguous memory: what the boot arguments or the build ask for. */
-function contiguousBytes(description: ArmDescription): bigint {
-  const mib = description.config.get('CONFIG_CMA_SIZE_MBYTES');
-  return sizeArgument(description, 'cma') ?? (typeof mib === 'number' ? BigInt(mib) << 20n : 0n);
-}
-
-/** `cma_declare_contiguous`: in high memory if there is room, else as high as possible in low memory. */
-function reserveContiguous({ description, memblock, addresses, contiguous, warnings }: ArmKernel): void {
-  const size = contiguousBytes(description);
-  if (size === 0n) return;
-  const alignment = 1n << 22n;
-  const end = memblock.memory.at(-1)?.end ?? 0n;
-  const top = lowerOf(end, 1n << 32n);
-  const { lowmemLimit } = addresses;
-  const bytes = (size + alignment - 1n) & -alignment;
-  const high = top > lowmemLimit ? memblock.find(bytes, alignment, { min: lowmemLimit, max: top }) : undefined;
-  const found = high ?? memblock.find(bytes, alignment, { max: lowerOf(top, lowmemLimit) });
-  if (found === undefined) {
-    warnings.push('cma: failed to reserve contiguous memory');
-    return;
-  }
-  const area = { start: found, end: found + bytes };
-  memblock.reserve(area);
-  contiguous.push(area);
-}
-
-/**
- * What setup_arch does to the list of memory before the tables are made.
- * Source: Linux 6.12 arch/arm/mm/mmu.c (`adjust_lowmem_bounds`), init.c (`arm_memblock_init`).
- */
-export function reserveMemory(kernel: ArmKernel): void {
-  const { memblock, addresses, description, tables, model } = kernel;
-  const first = memblock.memory[0];
-  if (first !== undefined && first.start % PMD_BYTES !== 0n) {
-    memblock.markNomap({ start: first.start, end: lowerOf(first.end, (first.start + PMD_BYTES - 1n) & -PMD_BYTES) });
-  }
-  const end = memblock.memory.at(-1)?.end ?? 0n;
-  if (!isOn(description, 'HIGHMEM', true) && end > addresses.lowmemLimit) {
-    memblock.remove({ start: addresses.lowmemLimit, end });
-  }
-  memblock.reserve({ start: kernel.symbolPa('_text'), end: kernel.symbolPa('_end') });
-  const behind = [...kernel.staticNames.keys()].reduce((a, b) => higherOf(a, b), 0n);
-  if (behind >= kernel.symbolPa('_end')) memblock.reserve({ start: kernel.symbolPa('_end'), end: behind + 0x2000n });
-  memblock.reserve({ start: tables.root, end: tables.root + (model === 'short' ? 0x4000n : 0x5000n) });
-  for (const piece of [description.initrd, description.dtb, ...description.memreserve]) {
-    if (piece !== undefined) memblock.reserve(piece);
-  }
-  for (const piece of description.reservedMemory) {
-    if (piece.noMap) memblock.markNomap(piece);
-    else memblock.reserve(piece);
-    if (piece.reusable) kernel.contiguous.push({ start: piece.start, end: piece.end });
-  }
-  memblock.limit = addresses.memblockLimit;
-  reserveContiguous(kernel);
 }

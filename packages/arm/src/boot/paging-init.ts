@@ -23,7 +23,7 @@ function prepareTables(kernel: ArmKernel): void {
   tables.clearPmds(0n, shadow?.start ?? modules.start);
   if (shadow !== undefined) tables.clearPmds(shadow.end, modules.start);
   tables.clearPmds(modules.start, pageOffset);
-  const firstEnd = memblock.memory[0]?.end ?? 0n;
+  const firstEnd = memblock.mappable[0]?.end ?? 0n;
   tables.clearPmds(toVirtual(kernel, lowerOf(firstEnd, lowmemLimit)), addresses.vmallocStart);
 }
 
