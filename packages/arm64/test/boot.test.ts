@@ -239,6 +239,32 @@ describe('other machines, page by page', () => {
     }
   });
 
+  it('takes rodata= only as it is spelled, and the first rodata=off for its first map', () => {
+    const told = (commandLine: string) => {
+      const { options } = bootKernel(
+        machineWith({ build: { granule: '16K', vaBits: 52 }, commandLine: `nokaslr ${commandLine}` }),
+        { stage: 'start_kernel' },
+      );
+      return [options.rodata, options.writableText];
+    };
+    expect(told('')).toEqual(['full', false]);
+    expect(told('rodata=off')).toEqual(['off', true]);
+    expect(told('rodata=noalias')).toEqual(['full', false]);
+    expect(told('rodata=n rodata=1')).toEqual(['full', false]);
+    expect(told('rodata=full rodata=on rodata=OFF')).toEqual(['on', false]);
+    expect(told('rodata=off rodata=full')).toEqual(['full', true]);
+    expect(told('rodata=off arm64_sw.rodataoff=0')).toEqual(['off', false]);
+  });
+
+  it('maps all memory with mem=0', () => {
+    const build = { granule: '4K', vaBits: 48 } as const;
+    const [all, none] = ['nokaslr', 'nokaslr mem=0'].map((commandLine) =>
+      bootKernel(machineWith({ build, commandLine }), { stage: 'after_paging_init' }),
+    );
+    expect(none?.memblock.memory).toEqual(all?.memblock.memory);
+    expect(none?.memoryLimit).toBe(0n);
+  });
+
   it('runs where its symbols have moved if nobody knows the seed', () => {
     const build = { granule: '4K', vaBits: 48 } as const;
     const commandLine = 'quiet';

@@ -32,6 +32,8 @@ export interface BuildOptions {
   readonly kasan: KasanKind | undefined;
   /** `rodata=`. */
   readonly rodata: 'off' | 'on' | 'full';
+  /** The kernel's first map of itself leaves its text writable: an override of its own, which `rodata=off` sets. */
+  readonly writableText: boolean;
   readonly debugPagealloc: boolean;
   readonly kfence: boolean;
   /** Bytes of KFENCE's pool; 0 if it has none at boot, because it does not sample. */
@@ -86,15 +88,17 @@ function buildOf(description: BootDescription): LinuxBuild {
   return build;
 }
 
-/** What the last `rodata=` that is none of nonsense says. */
+/** What the last `rodata=` that is spelled exactly says; all others are refused. */
 function rodataOf(commandLine: string, full: boolean): BuildOptions['rodata'] {
-  let rodata: BuildOptions['rodata'] = full ? 'full' : 'on';
-  for (const word of commandOptions(commandLine, 'rodata')) {
-    if (word === 'full') rodata = 'full';
-    else if (/^(off|0|n)/i.test(word)) rodata = 'off';
-    else if (/^(on|1|y)/i.test(word)) rodata = 'on';
-  }
-  return rodata;
+  const known = ['off', 'on', 'full'] as const;
+  const said = commandOptions(commandLine, 'rodata').flatMap((word) => known.filter((each) => each === word));
+  return said.at(-1) ?? (full ? 'full' : 'on');
+}
+
+/** Once `rodata=off` was read, a later `rodata=` changes only what comes after the first map. */
+function writableTextOf(commandLine: string): boolean {
+  const words = commandLine.split(/\s+/).map((word) => (word === 'rodata=off' ? 'arm64_sw.rodataoff=1' : word));
+  return commandOptions(words.join(' '), 'arm64_sw.rodataoff').at(-1) === '1';
 }
 
 /**
@@ -129,6 +133,7 @@ export function buildOptions(description: BootDescription): BuildOptions {
     bti: flag('CONFIG_ARM64_BTI_KERNEL', false),
     kasan: kasan ? (flag('CONFIG_KASAN_SW_TAGS', false) ? 'sw_tags' : 'generic') : undefined,
     rodata: rodataOf(commandLine, flag('CONFIG_RODATA_FULL_DEFAULT_ENABLED', true)),
+    writableText: writableTextOf(commandLine),
     debugPagealloc:
       flag('CONFIG_DEBUG_PAGEALLOC', false) &&
       (debug === undefined ? flag('CONFIG_DEBUG_PAGEALLOC_ENABLE_DEFAULT', false) : /^(on|1|y)/i.test(debug)),

@@ -103,7 +103,7 @@ function hasBti({ description, options }: Kernel): boolean {
 /** What the text gets in the end: executable and read-only, unless debuggers shall write to it. */
 export function textProtection(kernel: Kernel): bigint {
   const { PAGE_KERNEL_EXEC, PAGE_KERNEL_ROX } = kernel.protections.values;
-  const text = kernel.options.rodata === 'off' ? PAGE_KERNEL_EXEC : PAGE_KERNEL_ROX;
+  const text = kernel.options.writableText ? PAGE_KERNEL_EXEC : PAGE_KERNEL_ROX;
   return hasBti(kernel) ? text | LINUX_BITS.GP : text;
 }
 

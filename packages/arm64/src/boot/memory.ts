@@ -39,14 +39,14 @@ function keepOnly(memblock: Memblock, ranges: readonly BootPiece[]): void {
   }
 }
 
-/** `mem=`: memory up to so many bytes of it; the image stays in any case. */
+/** `mem=`: memory up to so many bytes of it, 0 for all; the image stays in any case. */
 function limitMemory(kernel: Kernel): void {
   const { memblock } = kernel;
   const limit = commandOptions(kernel.description.commandLine, 'mem').at(-1);
   if (limit === undefined) return;
   kernel.memoryLimit = memparse(limit) & -kernel.paging.pageBytes;
   let rest = kernel.memoryLimit;
-  for (const { start, end } of [...memblock.memory]) {
+  for (const { start, end } of rest === 0n ? [] : [...memblock.memory]) {
     if (rest <= end - start) {
       memblock.remove({ start: start + rest, end: PHYS_TOP });
       break;
