@@ -1,5 +1,6 @@
 /** Rebuilding the early tables of a capture from its description alone, and comparing them with the real ones. */
 import { existsSync, readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
 import { architectureNamed } from '@pagefold/cli';
 import {
   type Architecture,
@@ -14,6 +15,7 @@ import {
   type RootDescription,
   reachableTables,
 } from '@pagefold/core';
+import { machineFromDtb, parseDtb } from '@pagefold/image';
 import { openImage } from '@pagefold/image/node';
 
 /** How far one root was rebuilt. */
@@ -121,6 +123,16 @@ export function canRebuild(directory: string): boolean {
   return architectureNamed(String(capture.arch)).boot !== undefined && String(capture.stage).startsWith('early:');
 }
 
+/** The description; a seed for moving the kernel that it does not mention stands in the device tree beside it. */
+function descriptionIn(directory: string): Capture {
+  const description = JSON.parse(readFileSync(`${directory}/boot.json`, 'utf8')) as Capture;
+  const tree = `${directory}/boot.dtb.gz`;
+  if (description.kaslrSeed !== undefined || !existsSync(tree)) return description;
+  const seed = machineFromDtb(parseDtb(gunzipSync(readFileSync(tree)))).chosen.kaslrSeed;
+  if (seed === undefined) return description;
+  return { ...description, kaslrSeed: `0x${Buffer.from(seed).toString('hex')}` };
+}
+
 /**
  * Rebuilds a capture.
  * @param directory the capture's folder, for which {@link canRebuild} holds
@@ -128,7 +140,7 @@ export function canRebuild(directory: string): boolean {
  */
 export async function rebuild(directory: string): Promise<Rebuilt[]> {
   const capture = JSON.parse(readFileSync(`${directory}/registers.json`, 'utf8')) as Capture;
-  const description = JSON.parse(readFileSync(`${directory}/boot.json`, 'utf8')) as Capture;
+  const description = descriptionIn(directory);
   const arch = architectureNamed(String(capture.arch));
   const result = arch.boot?.boot(description, { stage: String(capture.stage).replace('early:', '') });
   if (result === undefined) return [];

@@ -84,7 +84,16 @@ function compareLeaves(space: AddressSpace, runs: readonly LeafRun[]): string[] 
     }
     return joined.map(({ start, end, pa }) => `${hex(start)}-${hex(end)} ${hex(pa)}`);
   };
-  const ours = new Set(flat(mappedRanges(space, { start: 0n, end: 1n << 64n })));
+  // A page that stands in many entries, as the zero page does, does not continue itself.
+  const single = mappedRanges(space, { start: 0n, end: 1n << 64n }).flatMap((range) => {
+    if (!range.repeats) return [range];
+    const count = Number((range.end - range.start) / range.leafBytes);
+    return Array.from({ length: count }, (_, i) => {
+      const start = range.start + BigInt(i) * range.leafBytes;
+      return { start, end: start + range.leafBytes, pa: range.pa };
+    });
+  });
+  const ours = new Set(flat(single));
   const theirs = new Set(
     flat(
       runs.map(([start, end, pa]) => ({
