@@ -254,6 +254,11 @@ describe('other machines, page by page', () => {
     expect(told('rodata=full rodata=on rodata=OFF')).toEqual(['on', false]);
     expect(told('rodata=off rodata=full')).toEqual(['full', true]);
     expect(told('rodata=off arm64_sw.rodataoff=0')).toEqual(['off', false]);
+    const described = machineWith({ build: { granule: '4K', vaBits: 48 }, commandLine: 'nokaslr rodata=off' });
+    const full = ['start_kernel', 'paging_init'].map(
+      (stage) => arm64Boot.boot(described, { stage }).values.rodata_full,
+    );
+    expect(full).toEqual([1n, 0n]);
   });
 
   it('maps all memory with mem=0', () => {

@@ -74,9 +74,10 @@ function registersOf(kernel: ArmKernel): Record<string, bigint> {
     };
   }
   const flags = cpu.smp ? 0x3500n : 0xf00n;
-  // Kernels that close users' addresses through TTBR0 need TTBR1 for all others, and the whole table in it.
+  // Kernels that close users' addresses through TTBR0 need TTBR1 for all others, and the whole table in it: usual
+  // since Linux 6.10 (arch/arm/Kconfig, CPU_TTBR0_PAN).
   const whole = { offset: 0n, t1sz: 0 };
-  const split = isOn(description, 'CPU_TTBR0_PAN') ? whole : (addresses.ttbr1 ?? whole);
+  const split = isOn(description, 'CPU_TTBR0_PAN', true) ? whole : (addresses.ttbr1 ?? whole);
   return {
     TTBR0: ttbr,
     TTBR1: ttbr + split.offset,

@@ -182,7 +182,8 @@ function valuesOf(kernel: Kernel, { done }: Stage): Record<string, bigint> {
     kimage_voffset: kernel.kimageVoffset,
     kaslr_offset: kernel.place.offset,
     arm64_use_ng_mappings: BigInt(kernel.nonGlobal),
-    rodata_full: BigInt(options.rodata === 'full'),
+    // Boot arguments are read later.
+    rodata_full: BigInt(done < 2 ? options.rodataFullByDefault : options.rodata === 'full'),
     __fdt_pointer: description.dtb.address,
   };
   if (done < 2) return early;

@@ -30,6 +30,8 @@ export interface BuildOptions {
   readonly bti: boolean;
   /** KASAN with a shadow. */
   readonly kasan: KasanKind | undefined;
+  /** CONFIG_RODATA_FULL_DEFAULT_ENABLED: without `rodata=`, the linear map follows the protections of pages. */
+  readonly rodataFullByDefault: boolean;
   /** `rodata=`. */
   readonly rodata: 'off' | 'on' | 'full';
   /** The kernel's first map of itself leaves its text writable: an override of its own, which `rodata=off` sets. */
@@ -121,6 +123,7 @@ export function buildOptions(description: BootDescription): BuildOptions {
   const debug = commandOptions(commandLine, 'debug_pagealloc').at(-1);
   const kasan = flag('CONFIG_KASAN', false) && !flag('CONFIG_KASAN_HW_TAGS', false);
   const randomizeBase = flag('CONFIG_RANDOMIZE_BASE', true);
+  const rodataFullByDefault = flag('CONFIG_RODATA_FULL_DEFAULT_ENABLED', true);
   return {
     build,
     relocatable: randomizeBase || flag('CONFIG_RELOCATABLE', true),
@@ -132,7 +135,8 @@ export function buildOptions(description: BootDescription): BuildOptions {
     mte: flag('CONFIG_ARM64_MTE', true),
     bti: flag('CONFIG_ARM64_BTI_KERNEL', false),
     kasan: kasan ? (flag('CONFIG_KASAN_SW_TAGS', false) ? 'sw_tags' : 'generic') : undefined,
-    rodata: rodataOf(commandLine, flag('CONFIG_RODATA_FULL_DEFAULT_ENABLED', true)),
+    rodataFullByDefault,
+    rodata: rodataOf(commandLine, rodataFullByDefault),
     writableText: writableTextOf(commandLine),
     debugPagealloc:
       flag('CONFIG_DEBUG_PAGEALLOC', false) &&
