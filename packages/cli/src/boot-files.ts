@@ -2,7 +2,8 @@
  * From the files of a real machine to a description of its boot: device tree, symbol list, kernel image, configuration.
  * The description has the shape that `pagefold boot` reads from JSON.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { type Capture, hex } from '@pagefold/core';
 import {
@@ -88,6 +89,23 @@ function range({ start, end }: { readonly start: bigint; readonly end: bigint })
 function seedNumber(bytes: Uint8Array | undefined): string | undefined {
   if (bytes === undefined || bytes.length < 8) return undefined;
   return hex(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0));
+}
+
+/**
+ * A description as a file holds it, with what only the device tree says that it names (`dtb.file`, beside it): the seed
+ * for moving the kernel. A tree that is not there is none.
+ * @param directory of the description
+ */
+export function withDeviceTree(description: Capture, directory: string): Capture {
+  const { dtb, kaslrSeed } = description as {
+    readonly dtb?: { readonly file?: unknown };
+    readonly kaslrSeed?: unknown;
+  };
+  if (kaslrSeed !== undefined || typeof dtb?.file !== 'string') return description;
+  const path = join(directory, dtb.file);
+  if (!existsSync(path)) return description;
+  const seed = seedNumber(machineFromDtb(parseDtb(bytesOf('dtb.file', path))).chosen.kaslrSeed);
+  return seed === undefined ? description : { ...description, kaslrSeed: seed };
 }
 
 /**

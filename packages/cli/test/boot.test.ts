@@ -1,5 +1,5 @@
 /** `pagefold boot` as a user runs it. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -24,6 +24,8 @@ async function pagefold(...args: string[]): Promise<{ code: number; out: string;
   });
   return { code, out, err };
 }
+
+type Json = Readonly<Record<string, unknown>>;
 
 interface Report {
   mode: string;
@@ -79,6 +81,27 @@ describe('boot', () => {
       'trampoline_pg_dir',
       'trampoline_pud',
       'trampoline_pmd',
+    ]);
+  });
+
+  test('takes the seed of a kernel that is moved from the device tree that the description names', async () => {
+    const fixture = new URL(
+      '../../../tools/fixtures/arm64-16k-52-kaslr-6.12-early-after_paging_init/',
+      import.meta.url,
+    );
+    const { kaslrSeed, ...description } = JSON.parse(readFileSync(new URL('boot.json', fixture), 'utf8')) as Json;
+    const folder = mkdtempSync(join(scratch, 'moved-'));
+    writeFileSync(join(folder, 'boot.json'), JSON.stringify(description));
+    const stage = ['--stage', 'after_paging_init'];
+    const without = await report(join(folder, 'boot.json'), ...stage);
+    cpSync(new URL('boot.dtb.gz', fixture), join(folder, 'boot.dtb.gz'));
+    const moved = await report(join(folder, 'boot.json'), ...stage);
+    const said = await report(new URL('boot.json', fixture).pathname, ...stage);
+    expect(typeof kaslrSeed).toBe('string');
+    expect(moved).toEqual(said);
+    expect([without.warnings, said.warnings].map((list) => list.filter((text) => text.includes('kaslrSeed')))).toEqual([
+      [expect.stringContaining('no kaslrSeed')],
+      [],
     ]);
   });
 

@@ -6,7 +6,7 @@ import { type BootResult, type Capture, createSpace, hex } from '@pagefold/core'
 import { elfCore, tablePages } from '@pagefold/emit';
 import type { Command } from 'commander';
 import pc from 'picocolors';
-import { describeBoot } from '../boot-files.ts';
+import { describeBoot, withDeviceTree } from '../boot-files.ts';
 import { UsageError } from '../errors.ts';
 import type { Context } from '../main.ts';
 import { parseNumber } from '../numbers.ts';
@@ -58,7 +58,7 @@ function descriptionOf(path: string | undefined, given: Given): Capture {
     if (dtb !== undefined || systemMap !== undefined || kernel !== undefined || config !== undefined) {
       throw new UsageError('give a description, or --dtb, --system-map and --kernel, not both');
     }
-    return changed(readJson(path), commandLine, loadAddress, dtbAddress);
+    return changed(withDeviceTree(readJson(path), dirname(path)), commandLine, loadAddress, dtbAddress);
   }
   if (dtb === undefined || systemMap === undefined || kernel === undefined) {
     throw new UsageError('give a description, or all of --dtb, --system-map and --kernel');
