@@ -9,11 +9,14 @@ import {
   mappedRanges,
   type PhysAddr,
   phys,
+  protect,
   SparseMemory,
   type TableAllocator,
   Translator,
   translate,
   UNMAPPED,
+  unmap,
+  type VirtRange,
 } from '@pagefold/core';
 import { readElfCore } from '@pagefold/image';
 import { riscvPaging } from '@pagefold/riscv';
@@ -111,11 +114,11 @@ function spaceIn(memory: SparseMemory): AddressSpace {
   return createSpace(memory, { paging, address: BigInt(TABLES) });
 }
 
-function mapAll(space: AddressSpace): void {
+function mapAll(space: AddressSpace, pages = PAGES): void {
   map(space, {
     va: VA,
     pa: PA,
-    bytes: BigInt(PAGES) * 4096n,
+    bytes: BigInt(pages) * 4096n,
     attributes: ATTRIBUTES,
     maxLeafBytes: 4096n,
     allocator: new Bump(),
@@ -255,6 +258,37 @@ function mapJobs(): Job[] {
   ];
 }
 
+/** A job that changes pages that were mapped before, which is not timed. */
+function editJob(reference: string, title: string, edit: (space: AddressSpace, range: VirtRange) => void): Job {
+  return {
+    reference,
+    title,
+    operations: CALLS,
+    unit: 'page',
+    run() {
+      const memory = new SparseMemory();
+      const space = spaceIn(memory);
+      mapAll(space, CALLS);
+      return time(
+        () => {
+          for (let i = 0; i < CALLS; i++) {
+            const start = VA + BigInt(i) * 4096n;
+            edit(space, { start, end: start + 4096n });
+          }
+        },
+        () => foldMemory(memory),
+      );
+    },
+  };
+}
+
+function editJobs(): Job[] {
+  return [
+    editJob('unmap', 'unmap 128 Ki pages, one page a call', (space, range) => unmap(space, range)),
+    editJob('protect', 'protect 128 Ki pages, one page a call', (space, range) => protect(space, range, { clear: 4n })),
+  ];
+}
+
 function dumpJob(): Job {
   const { memory } = readElfCore(kernelTables());
   const space = createSpace(memory, { paging: riscvPaging('sv48', ['svnapot', 'svpbmt']), address: kernelRoot() });
@@ -284,5 +318,5 @@ function dumpJob(): Job {
 
 /** All jobs, in the order in which they are printed. */
 export function allJobs(): readonly Job[] {
-  return [...mapJobs(), ...lookupJobs(), dumpJob()];
+  return [...mapJobs(), ...editJobs(), ...lookupJobs(), dumpJob()];
 }

@@ -1,5 +1,6 @@
 /**
- * `pnpm bench`: our speed beside plain C, job by job, in alternating runs.
+ * `pnpm bench`: our speed beside plain C, job by job, in alternating runs. What is measured are the built packages, as
+ * those who install them run them.
  *
  * `--quick`: fewer rounds. `--json`: machine-readable. `--only=TEXT`: jobs whose titles have that text.
  */
@@ -7,6 +8,9 @@ import { type HostMemory, MEMORY_ONLY, measureHere, measureHostMemory } from './
 import { allJobs, type Job } from './jobs.ts';
 import { Reference } from './reference.ts';
 import { digits, type Spread, spreadOf, spreadText } from './statistics.ts';
+
+/** Milliseconds that a job runs before it is measured. */
+const WARM_UP = 500;
 
 /** Nanoseconds an operation, and how they compare. */
 interface Row {
@@ -19,13 +23,19 @@ interface Row {
   readonly target: number | undefined;
 }
 
+/** Runs a job until the compiler has seen it often enough: short jobs need more runs than long ones. */
+function warmUp(job: Job): void {
+  const started = performance.now();
+  for (let i = 0; i < 3 || performance.now() - started < WARM_UP; i++) job.run();
+}
+
 function measure(job: Job, reference: Reference | undefined, rounds: number): Row[] {
   const { operations, title, unit, target, also } = job;
   const name = reference === undefined ? undefined : job.reference;
   const ours: number[] = [];
   const theirs: number[] = [];
   const others: number[] = [];
-  for (let i = 0; i < 3; i++) job.run(); // until the compiler has seen it
+  warmUp(job);
   for (let round = 0; round < rounds; round++) {
     const outcome = job.run();
     ours.push(outcome.nanoseconds / operations);

@@ -18,7 +18,7 @@ enum { V = 1, R = 2, W = 4, X = 8 };
 #define PPN(pte) ((pte) >> 10 & UINT64_C(0xfffffffffff))
 #define UNMAPPED UINT64_MAX
 
-// These agree with cases.ts.
+// These agree with jobs.ts.
 #define PAGES (UINT64_C(1) << 20)
 #define CALLS (UINT64_C(1) << 17)
 #define LOOKUPS (UINT64_C(4) << 20)
@@ -82,6 +82,13 @@ __attribute__((noinline)) static int map_page(uint64_t root, uint64_t va, uint64
   uint64_t *slot = leaf_table(root, va, 1) + (va >> 12 & 511);
   if (*slot & V) return -1;
   *slot = pa >> 12 << 10 | bits;
+  return 0;
+}
+
+__attribute__((noinline)) static int change_page(uint64_t root, uint64_t va, uint64_t keep) {
+  uint64_t *slot = leaf_table(root, va, 1) + (va >> 12 & 511);
+  if (!(*slot & V)) return -1;
+  *slot &= keep;
   return 0;
 }
 
@@ -253,6 +260,19 @@ static double run(const char *job, const char *elf, uint64_t root) {
     uint64_t table = new_table(1);
     for (uint64_t i = 0; i < CALLS; i++) {
       if (map_page(table, VA + i * 4096, PA + i * 4096, ATTRIBUTES)) abort();
+    }
+    double time = now() - started;
+    check = fold(host(TABLES), TABLE_BYTES / 8);
+    munmap(bank, TABLE_BYTES);
+    return time;
+  }
+  if (!strcmp(job, "unmap") || !strcmp(job, "protect")) {
+    new_bank();
+    uint64_t table = new_table(1), keep = !strcmp(job, "protect") ? ~(uint64_t)W : 0;
+    map_range(table, VA, PA, CALLS * 4096, ATTRIBUTES, 1);
+    started = now();
+    for (uint64_t i = 0; i < CALLS; i++) {
+      if (change_page(table, VA + i * 4096, keep)) abort();
     }
     double time = now() - started;
     check = fold(host(TABLES), TABLE_BYTES / 8);
