@@ -6,6 +6,7 @@ import { type PhysAddr, phys, type VirtAddr } from './address.ts';
 import type { TableAllocator, TableRequest } from './allocator.ts';
 import { toBig } from './compiled.ts';
 import { ArgumentError, AttributeError } from './errors.ts';
+import { SlotProbe } from './memory.ts';
 import type { AddressSpace } from './space.ts';
 
 /** Why cached translations of a range may be stale. */
@@ -68,53 +69,52 @@ interface Noted {
 
 /** Collects a {@link Change}; joins neighbours as they come. */
 export class ChangeLog {
-  readonly #invalidate: Noted[] = [];
+  /** The range that was noted last, and those before it: most changes have no others. */
+  #last: Noted | undefined;
+  readonly #before: Noted[] = [];
   readonly allocated: TableRecord[] = [];
   readonly detached: TableRecord[] = [];
   entries = 0;
 
   /** Notes a range; `start`, `end` and `stride` in exact numbers. */
   note(start: number, end: number, cause: Cause, level: number, stride: number, tables = false): void {
-    const last = this.#invalidate[this.#invalidate.length - 1];
-    if (
-      last !== undefined &&
-      last.end === start &&
-      last.cause === cause &&
-      last.level === level &&
-      last.tables === tables
-    ) {
-      last.end = end;
-      return;
+    const last = this.#last;
+    if (last !== undefined) {
+      if (last.end === start && last.cause === cause && last.level === level && last.tables === tables) {
+        last.end = end;
+        return;
+      }
+      this.#before.push(last);
     }
-    this.#invalidate.push({ start, end, cause, level, stride, tables });
+    this.#last = { start, end, cause, level, stride, tables };
   }
 
   /** The finished change: steps may note their ranges in any order, the change has them in rising order. */
   finish(): Change {
-    return {
-      invalidate: this.#inOrder().map(({ start, end, cause, level, stride, tables }) => ({
-        start: toBig(start) as VirtAddr,
-        end: toBig(end),
-        cause,
-        level,
-        strideBytes: toBig(stride),
-        tables,
-      })),
-      allocated: this.allocated,
-      detached: this.detached,
-      entries: this.entries,
-    };
+    const { allocated, detached, entries } = this;
+    return { invalidate: this.#inOrder().map(finished), allocated, detached, entries };
+  }
+
+  #noted(): Noted[] {
+    return this.#last === undefined ? [] : [...this.#before, this.#last];
   }
 
   #inOrder(): readonly Noted[] {
-    const noted = this.#invalidate;
-    if (noted.every(({ start }, i) => i === 0 || (noted[i - 1] as Noted).start <= start)) return noted;
-    const sorted = new ChangeLog();
-    for (const { start, end, cause, level, stride, tables } of [...noted].sort((a, b) => a.start - b.start)) {
-      sorted.note(start, end, cause, level, stride, tables);
+    const noted = this.#noted();
+    for (let i = 1; i < noted.length; i++) {
+      if ((noted[i - 1] as Noted).start <= (noted[i] as Noted).start) continue;
+      const sorted = new ChangeLog();
+      for (const { start, end, cause, level, stride, tables } of noted.sort((a, b) => a.start - b.start)) {
+        sorted.note(start, end, cause, level, stride, tables);
+      }
+      return sorted.#noted();
     }
-    return sorted.#invalidate;
+    return noted;
   }
+}
+
+function finished({ start, end, cause, level, stride, tables }: Noted): Invalidation {
+  return { start: toBig(start) as VirtAddr, end: toBig(end), cause, level, strideBytes: toBig(stride), tables };
 }
 
 /** A table that an operation is going to need: its level and the first address it covers. */
@@ -123,44 +123,66 @@ export interface TableNeed {
   readonly va: number;
 }
 
+/** Addresses that are in use. Most allocators count upwards: then none of them has to be looked for. */
+class Taken {
+  readonly #all: number[];
+  #highest: number;
+  #set: Set<number> | undefined;
+
+  constructor(addresses: readonly number[]) {
+    this.#all = [...addresses];
+    this.#highest = Math.max(...addresses);
+  }
+
+  /** Takes an address. False if it was taken before. */
+  take(address: number): boolean {
+    if (address > this.#highest) {
+      this.#highest = address;
+    } else {
+      this.#set ??= new Set(this.#all);
+      if (this.#set.has(address)) return false;
+    }
+    this.#all.push(address);
+    this.#set?.add(address);
+    return true;
+  }
+}
+
 /**
  * Allocates tables in the order in which they will be linked, all or none, and zeroes nothing yet.
+ * @param missing what to throw if there is no allocator
  * @throws whatever the allocator throws, after giving back what it had handed out; MemoryError if a table would lie
  *   outside memory
  */
 export function allocateAll(
   space: AddressSpace,
-  root: AddressSpace['roots'][number],
+  { paging }: AddressSpace['roots'][number],
   needs: readonly TableNeed[],
   allocator: TableAllocator | undefined,
   missing: () => Error,
 ): TableRecord[] {
-  if (needs.length === 0) return [];
-  if (allocator === undefined) throw missing();
-  const { paging } = root;
   const records: TableRecord[] = [];
+  if (needs.length === 0) return records;
+  if (allocator === undefined) throw missing();
   // A root, or one table for two places, would make the tables point into themselves.
-  const taken = new Set(space.roots.map(({ address }) => address));
+  const taken = new Taken(space.roots.map(({ address }) => address));
+  const probe = new SlotProbe(space.memory);
   try {
     for (const { level, va: start } of needs) {
       const { tableBytes: bytes, alignBytes } = paging.codec(level).level;
       const va = toBig(start) as VirtAddr;
       const address = phys(allocator.allocate({ level, va, bytes, alignBytes }));
       const first = Number(address);
-      if (taken.has(first)) {
+      if (!taken.take(first)) {
         throw new ArgumentError('table-twice', 'the allocator handed out a table that is in use', { address, level });
       }
-      taken.add(first);
       records.push({ level, va, bytes, alignBytes, address });
       paging.checkAddress(address, BigInt(alignBytes));
       const pointer = paging.codec(level + 1).table;
       if (pointer === undefined || !paging.canHold(pointer, first)) {
         throw new AttributeError('physical-address', 'a table pointer cannot hold that address', { address, level });
       }
-      for (let at = first; at < first + bytes; ) {
-        const window = space.memory.writable(at);
-        at = window.base + window.words.length * 4;
-      }
+      probe.prove(first, bytes);
     }
   } catch (error) {
     for (const { address, ...request } of records.reverse()) allocator.free(address, request);

@@ -2,6 +2,7 @@
  * Descriptions compiled to two-word arithmetic: bit tests and split addresses on `lo` and `hi`, the unsigned 32-bit
  * halves of an entry. Nothing here makes a BigInt at run time.
  */
+import { TWO_64 } from './address.ts';
 import type { AddressPiece, BitTest } from './format.ts';
 
 /** Low and high halves of a constant, as signed 32-bit numbers ready for bit operations. */
@@ -33,6 +34,18 @@ export function toBig(value: number): bigint {
   boxHalves[0] = value;
   boxHalves[1] = value / TWO_32;
   return box[0] as bigint;
+}
+
+/**
+ * A BigInt as an exact number, if it is a multiple of `unit` from 0 to 2^64; NaN if it is not. Several times faster than
+ * `Number()` and BigInt arithmetic: this too goes by way of memory.
+ * @param unit a power of two up to 2^32, large enough for its multiples to be exact
+ */
+export function exactMultiple(value: bigint, unit: number): number {
+  if (value < 0n || value >= TWO_64 || unit > TWO_32) return value === TWO_64 ? 2 ** 64 : Number.NaN;
+  box[0] = value;
+  const lo = boxHalves[0] as number;
+  return (lo & (unit - 1)) === 0 ? (boxHalves[1] as number) * TWO_32 + lo : Number.NaN;
 }
 
 /** A conjunction of bit tests. */
@@ -207,8 +220,12 @@ export class CompiledAddress {
 
   /** The low half of the entry bits for an address in bytes. */
   encodeLo(address: number): number {
+    const { turn } = this;
     const low = address | 0;
     const high = Math.floor(address / TWO_32) | 0;
+    if (turn !== undefined) {
+      return (turned(low & turn.lowFromLo, 32 - turn.by) | turned(high & turn.highFromLo, 32 - turn.by)) >>> 0;
+    }
     let word = 0;
     for (const turn of this.#turns) {
       word |= turned(low & turn.lowFromLo, 32 - turn.by) | turned(high & turn.highFromLo, 32 - turn.by);
@@ -218,8 +235,12 @@ export class CompiledAddress {
 
   /** The high half of the entry bits for an address in bytes. */
   encodeHi(address: number): number {
+    const { turn } = this;
     const low = address | 0;
     const high = Math.floor(address / TWO_32) | 0;
+    if (turn !== undefined) {
+      return (turned(low & turn.lowFromHi, 32 - turn.by) | turned(high & turn.highFromHi, 32 - turn.by)) >>> 0;
+    }
     let word = 0;
     for (const turn of this.#turns) {
       word |= turned(low & turn.lowFromHi, 32 - turn.by) | turned(high & turn.highFromHi, 32 - turn.by);

@@ -1,5 +1,6 @@
 /** Writing many leaves of one shape at once: the inner loop of every mapping, and the leaves that a paging has for it. */
 import { type Halves, halves } from './compiled.ts';
+import { DoubleView, fillNarrow, fillWide } from './fill-words.ts';
 import type { LeafSize } from './leaf-plan.ts';
 import type { CompiledShape } from './level-codec.ts';
 import type { Memory } from './memory.ts';
@@ -28,13 +29,14 @@ export class LeafFiller {
    * @param slot physical address of the first slot
    * @param slots how many slots
    * @param pa physical address that the first slot maps, exact
+   * @param view for those who fill many tables: one for all of them
    */
-  fillAt(memory: Memory, slot: number, slots: number, pa: number): void {
+  fillAt(memory: Memory, slot: number, slots: number, pa: number, view: DoubleView = new DoubleView()): void {
     for (let done = 0; done < slots; ) {
       const at = slot + done * this.#entryBytes;
       const { base, words } = memory.writable(at);
       const count = Math.min(slots - done, (base + words.length * 4 - at) / this.#entryBytes);
-      this.fill(words, (at - base) / 4, count, pa + done * this.#compiled.entryBytes);
+      this.fill(words, (at - base) / 4, count, pa + done * this.#compiled.entryBytes, view);
       done += count;
     }
   }
@@ -45,8 +47,9 @@ export class LeafFiller {
    * @param at index of the first slot's first word
    * @param slots how many slots
    * @param pa physical address that the first slot maps, exact
+   * @param view for those who fill many tables: one for all of them
    */
-  fill(words: Uint32Array, at: number, slots: number, pa: number): void {
+  fill(words: Uint32Array, at: number, slots: number, pa: number, view: DoubleView = new DoubleView()): void {
     const { address, entryBytes: span, linear } = this.#compiled;
     const { lo, hi } = this.#bits;
     for (let done = 0; done < slots; ) {
@@ -55,33 +58,9 @@ export class LeafFiller {
       const count = Math.min(slots - done, left / span);
       const first = lo | address.encodeLo(own);
       if (this.#entryBytes === 4) fillNarrow(words, at + done, count, first, linear.step);
-      else fillWide(words, at + done * 2, count, first, hi | address.encodeHi(own), linear.step);
+      else fillWide(words, at + done * 2, count, first, hi | address.encodeHi(own), linear.step, view);
       done += count;
     }
-  }
-}
-
-// The loops below run on integers: what comes in was computed as doubles, and would stay so.
-
-/** Entries of one word, each the one before plus a constant. */
-function fillNarrow(words: Uint32Array, at: number, slots: number, first: number, step: number): void {
-  const end = (at + slots) | 0;
-  let word = first | 0;
-  for (let i = at | 0; i < end; i++) {
-    words[i] = word;
-    word = (word + step) | 0;
-  }
-}
-
-/** Entries of two words: the high halves are equal. */
-function fillWide(words: Uint32Array, at: number, slots: number, first: number, hi: number, step: number): void {
-  const end = (at + slots * 2) | 0;
-  const high = hi | 0;
-  let word = first | 0;
-  for (let i = at | 0; i < end; i += 2) {
-    words[i] = word;
-    words[i + 1] = high;
-    word = (word + step) | 0;
   }
 }
 
@@ -119,13 +98,22 @@ export interface SizeOfLeaf extends LeafSize {
   last: { readonly attributes: bigint; readonly filler: LeafFiller } | undefined;
 }
 
-const sizesOf = new WeakMap<Paging, readonly SizeOfLeaf[]>();
+/** The leaves of a paging. */
+interface PagingSizes {
+  /** The largest first. */
+  readonly all: readonly SizeOfLeaf[];
+  /** Those that were asked for last: mostly the same are asked for again. */
+  last:
+    | { readonly maxLeafBytes: bigint | undefined; readonly runs: boolean; readonly usable: readonly SizeOfLeaf[] }
+    | undefined;
+}
 
-/** All leaves of a paging, the largest first. */
-function allSizes(paging: Paging): readonly SizeOfLeaf[] {
+const sizesOf = new WeakMap<Paging, PagingSizes>();
+
+function allSizes(paging: Paging): PagingSizes {
   let sizes = sizesOf.get(paging);
   if (sizes === undefined) {
-    sizes = [...paging.leafChoices]
+    const all = [...paging.leafChoices]
       .sort((a, b) => Number(b.leafBytes - a.leafBytes))
       .map((choice, index): SizeOfLeaf => {
         const { level } = choice;
@@ -135,6 +123,7 @@ function allSizes(paging: Paging): readonly SizeOfLeaf[] {
         const paEnd = compiled.address.decode(-1, -1) + (compiled.sharedAddress ? leafBytes : compiled.entryBytes);
         return { index, leafBytes, paEnd, level, compiled, choice, last: undefined };
       });
+    sizes = { all, last: undefined };
     sizesOf.set(paging, sizes);
   }
   return sizes;
@@ -143,11 +132,15 @@ function allSizes(paging: Paging): readonly SizeOfLeaf[] {
 /** Those of at most so many bytes, with runs or without. */
 export function usableSizes(paging: Paging, maxLeafBytes: bigint | undefined, runs: boolean): readonly SizeOfLeaf[] {
   const sizes = allSizes(paging);
-  if (maxLeafBytes === undefined && runs) return sizes;
-  return sizes.filter(
+  if (maxLeafBytes === undefined && runs) return sizes.all;
+  const { last } = sizes;
+  if (last !== undefined && last.maxLeafBytes === maxLeafBytes && last.runs === runs) return last.usable;
+  const usable = sizes.all.filter(
     ({ choice: { leafBytes, runEntries } }) =>
       (maxLeafBytes === undefined || leafBytes <= maxLeafBytes) && (runs || runEntries === 1),
   );
+  sizes.last = { maxLeafBytes, runs, usable };
+  return usable;
 }
 
 /** What writes leaves of a size with the wanted attributes. */

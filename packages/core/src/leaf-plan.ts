@@ -22,8 +22,12 @@ export interface LeafRow<Size extends LeafSize> {
 
 /** The sizes from the largest to the smallest, equal ones in their order; the very same array if it is so already. */
 function largestFirst<Size extends LeafSize>(sizes: readonly Size[]): readonly Size[] {
-  const falls = sizes.every((size, i) => i === 0 || (sizes[i - 1] as Size).leafBytes >= size.leafBytes);
-  return falls ? sizes : [...sizes].sort((a, b) => b.leafBytes - a.leafBytes);
+  for (let i = 1; i < sizes.length; i++) {
+    if ((sizes[i - 1] as Size).leafBytes < (sizes[i] as Size).leafBytes) {
+      return [...sizes].sort((a, b) => b.leafBytes - a.leafBytes);
+    }
+  }
+  return sizes;
 }
 
 /** How far an address lies above a multiple of a size. No `%`: it is slow for doubles, and powers of two need none. */

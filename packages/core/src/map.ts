@@ -3,16 +3,15 @@
  */
 import { type PhysAddr, sizeText, type VirtAddr } from './address.ts';
 import type { TableAllocator } from './allocator.ts';
-import { allocateAll, type Change, ChangeLog, type TableNeed, type TableRecord, zeroTable } from './change.ts';
-import { type Halves, halves, toBig } from './compiled.ts';
-import { ArgumentError, MalformedEntryError, OutOfTablesError, OverlapError } from './errors.ts';
-import { fillerFor, type LeafFiller, type SizeOfLeaf, usableSizes } from './fill.ts';
-import { type LeafRow, planLeaves } from './leaf-plan.ts';
-import type { CompiledShape } from './level-codec.ts';
-import { writeProbe } from './memory.ts';
-import type { Attributes, LeafChoice } from './paging.ts';
+import { allocateAll, type Change, ChangeLog, type TableNeed, type TableRecord } from './change.ts';
+import { exactMultiple, type Halves, halves, toBig } from './compiled.ts';
+import { ArgumentError, OutOfTablesError } from './errors.ts';
+import { fillerFor, type LeafFiller, usableSizes } from './fill.ts';
+import { planLeaves } from './leaf-plan.ts';
+import { gaps, type MapRow, RowCheck } from './map-check.ts';
+import { RowWriter } from './map-write.ts';
+import type { Attributes, LeafChoice, Paging } from './paging.ts';
 import { type AddressSpace, type Stretch, stretches, vaOf } from './space.ts';
-import { type Action, AGAIN, type Cursor, DESCEND, SKIP, shapeAt, traverse } from './traverse.ts';
 
 /** A mapping to be made. */
 export interface MapRequest {
@@ -42,22 +41,9 @@ export interface MapRequest {
   readonly allocator?: TableAllocator;
 }
 
-/** Empty slots, one after the other in memory, that the check of a row has come across. */
-interface Spot {
-  /** Physical address of the first one. */
-  slot: number;
-  slots: number;
-}
-
-/** A row of leaves on its way into the tables. */
-interface Row extends LeafRow<SizeOfLeaf> {
-  readonly filler: LeafFiller;
-  readonly spot: Spot;
-}
-
 interface Part {
   readonly stretch: Stretch;
-  readonly rows: readonly Row[];
+  readonly rows: readonly MapRow[];
   readonly needs: readonly TableNeed[];
   readonly detached: readonly TableRecord[];
 }
@@ -77,148 +63,67 @@ export interface MapPlan {
   readonly tableBytes: bigint;
 }
 
-function overlap(what: string, cursor: Cursor): OverlapError {
-  return new OverlapError('already-mapped', `${what} stands in the way`, {
-    va: cursor.entryVa,
-    level: cursor.level,
-    slot: cursor.slot,
-    entry:
-      cursor.root.paging.format.entryBytes === 4
-        ? cursor.lo >>> 0
-        : (BigInt(cursor.hi >>> 0) << 32n) | BigInt(cursor.lo >>> 0),
-  });
+/**
+ * The physical address that the start of a stretch is mapped to.
+ * @param offset how far the stretch lies above the start of the request
+ * @throws AttributeError if the addresses are not aligned or too high
+ */
+function physicalStart(pa: bigint, offset: number, { root, start, end }: Stretch): number {
+  const { paging } = root;
+  const { entrySpan } = paging.codec(0).level;
+  const first = exactMultiple(pa, entrySpan) + offset;
+  if (first + (end - start) <= paging.paEnd) return first;
+  const exact = pa + toBig(offset);
+  paging.checkAddress(exact, paging.pageBytes);
+  paging.checkAddress(exact + toBig(end - start) - paging.pageBytes, paging.pageBytes);
+  return Number(exact);
 }
 
-/** Adds the tables that a hole needs, from the level below it down to the leaves' level, in the order of linking. */
-function needTables(
-  part: Stretch,
-  level: number,
-  from: number,
-  to: number,
-  leafLevel: number,
-  needs: TableNeed[],
-  covered: number[],
-): void {
-  if (level < leafLevel) return;
-  const { entrySpan, entries } = part.root.paging.codec(level).level;
-  const span = entrySpan * entries;
-  for (let start = Math.floor(from / span) * span; start < to; start += span) {
-    // The rows of one request come in rising order; a table that an earlier row needed is not needed again.
-    if (start >= (covered[level] ?? 0)) {
-      needs.push({ level, va: start });
-      covered[level] = start + span;
-    }
-    needTables(part, level - 1, Math.max(from, start), Math.min(to, start + span), leafLevel, needs, covered);
+/** The rows of leaves for a piece of a stretch that starts at `va` and goes to `pa`. */
+function planRows(
+  paging: Paging,
+  request: MapRequest,
+  fillers: LeafFiller[],
+  va: number,
+  pa: number,
+  bytes: number,
+): MapRow[] {
+  const sizes = usableSizes(paging, request.maxLeafBytes, request.runs ?? true);
+  const planned = planLeaves(sizes, va, pa, bytes);
+  if (planned === undefined) {
+    const { va, pa, bytes, maxLeafBytes } = request;
+    const limit = sizeText(maxLeafBytes ?? 0n);
+    throw new ArgumentError('map-size', `no leaf of at most ${limit} fits the range`, { va, pa, bytes });
   }
-}
-
-/** Checks one row against what is there and notes the tables it needs. */
-function checkRow(
-  space: AddressSpace,
-  stretch: Stretch,
-  row: Row,
-  needs: TableNeed[],
-  covered: number[],
-  detached: TableRecord[],
-): void {
-  const { spot } = row;
-  const { level } = row.size;
-  const { entryBytes } = stretch.root.paging.format;
-  const end = row.va + row.count * row.size.leafBytes;
-  const prove = writeProbe(space.memory);
-  traverse(
-    space.memory,
-    { root: stretch.root, start: row.va, end },
-    {
-      hole(cursor) {
-        // Prove now that what will be written can be; nothing is written below a table that gives way to a leaf.
-        if (cursor.level >= level) prove(cursor.slot);
-        if ((cursor.lo | cursor.hi) !== 0) throw overlap('a non-empty software entry', cursor);
-        if (cursor.level > level) {
-          needTables(stretch, cursor.level - 1, cursor.va, cursor.end, level, needs, covered);
-        } else if (cursor.level === level) {
-          if (spot.slots === 0) spot.slot = cursor.slot;
-          if (cursor.slot === spot.slot + spot.slots * entryBytes) spot.slots++;
-        }
-        return undefined;
-      },
-      leaf(cursor) {
-        throw overlap('a leaf', cursor);
-      },
-      table(cursor) {
-        if (cursor.level > level) return DESCEND;
-        if (cursor.level === level) prove(cursor.slot);
-        const shape = shapeAt(cursor);
-        const below = stretch.root.paging.codec(cursor.level - 1).level;
-        detached.push({
-          level: below.level,
-          va: vaOf(cursor.entryVa),
-          bytes: below.tableBytes,
-          alignBytes: below.alignBytes,
-          address: BigInt(shape.address.decode(cursor.lo, cursor.hi)) as PhysAddr,
-        });
-        return DESCEND; // An empty table left over from earlier is replaced; a leaf below it is an overlap.
-      },
-      malformed: refuseMalformed,
-    },
-  );
-}
-
-/** The parts of a stretch where nothing stands at all, in rising order: what `keep` leaves to be mapped. */
-function gaps(space: AddressSpace, stretch: Stretch): { start: number; end: number }[] {
-  const found: { start: number; end: number }[] = [];
-  traverse(space.memory, stretch, {
-    hole(cursor) {
-      if ((cursor.lo | cursor.hi) !== 0) return undefined;
-      const last = found[found.length - 1];
-      if (last?.end === cursor.va) last.end = cursor.end;
-      else found.push({ start: cursor.va, end: cursor.end });
-      return undefined;
-    },
-    malformed: refuseMalformed,
+  return planned.map(({ va, pa, size, count }) => {
+    const filler = fillers[size.index] ?? fillerFor(paging, size, request.attributes);
+    fillers[size.index] = filler;
+    return { va, pa, size, count, filler, slot: 0, slots: 0 };
   });
-  return found;
 }
 
-/** An entry that is malformed stays as it is, and so does everything else. */
-function refuseMalformed(cursor: Cursor): never {
-  throw new MalformedEntryError('malformed-entry', 'a malformed entry stands in the way', {
-    va: cursor.entryVa,
-    level: cursor.level,
-    slot: cursor.slot,
-  });
+function planPart(space: AddressSpace, request: MapRequest, stretch: Stretch, offset: number): Part {
+  const { root, start, end } = stretch;
+  const { paging } = root;
+  const first = physicalStart(request.pa, offset, stretch);
+  const fillers: LeafFiller[] = []; // by size
+  const rows =
+    request.existing === 'keep'
+      ? gaps(space, stretch).flatMap((gap) =>
+          planRows(paging, request, fillers, gap.start, first + (gap.start - start), gap.end - gap.start),
+        )
+      : planRows(paging, request, fillers, start, first, end - start);
+  const checked = new RowCheck(space, stretch);
+  for (const row of rows) checked.check(row);
+  return { stretch, rows, needs: checked.needs, detached: checked.detached };
 }
 
 function planParts(space: AddressSpace, request: MapRequest): Part[] {
-  const { va, pa, bytes } = request;
+  const { va, bytes } = request;
   if (bytes <= 0n) throw new ArgumentError('map-bytes', 'a mapping needs a positive size', { bytes });
   const parts = stretches(space, { start: va, end: va + bytes });
-  return parts.map((stretch) => {
-    const { root, start, end } = stretch;
-    const { paging } = root;
-    const first = BigInt(pa) + toBig(start) - va;
-    paging.checkAddress(first, paging.pageBytes);
-    paging.checkAddress(first + toBig(end - start) - paging.pageBytes, paging.pageBytes);
-    const sizes = usableSizes(paging, request.maxLeafBytes, request.runs ?? true);
-    const rows: Row[] = [];
-    const fillers: LeafFiller[] = []; // by size
-    for (const free of request.existing === 'keep' ? gaps(space, stretch) : [stretch]) {
-      const planned = planLeaves(sizes, free.start, Number(first) + (free.start - start), free.end - free.start);
-      if (planned === undefined) {
-        const limit = sizeText(request.maxLeafBytes ?? 0n);
-        throw new ArgumentError('map-size', `no leaf of at most ${limit} fits the range`, { va, pa, bytes });
-      }
-      for (const { va, pa, size, count } of planned) {
-        fillers[size.index] ??= fillerFor(paging, size, request.attributes);
-        rows.push({ va, pa, size, count, filler: fillers[size.index] as LeafFiller, spot: { slot: 0, slots: 0 } });
-      }
-    }
-    const needs: TableNeed[] = [];
-    const detached: TableRecord[] = [];
-    const covered: number[] = []; // by level: up to which address there will be tables
-    for (const row of rows) checkRow(space, stretch, row, needs, covered, detached);
-    return { stretch, rows, needs, detached };
-  });
+  const from = parts[0]?.start ?? 0;
+  return parts.map((stretch) => planPart(space, request, stretch, stretch.start - from));
 }
 
 /**
@@ -252,60 +157,6 @@ function pointersFor({ stretch, needs }: Part, request: MapRequest): readonly Ha
     pointers[level] = halves(paging.tableBits(compiled, typeof given === 'function' ? given(level) : given));
   }
   return pointers;
-}
-
-function writeRow(
-  space: AddressSpace,
-  { root }: Stretch,
-  { va, pa, size, count, filler, spot }: Row,
-  frames: { next: number; readonly records: readonly TableRecord[] },
-  pointers: readonly Halves[],
-  log: ChangeLog,
-): void {
-  const { level } = size;
-  const { entrySpan } = root.paging.codec(level).level;
-  const end = va + count * size.leafBytes;
-  const installed = (from: number, slots: number): void => {
-    log.note(from, from + slots * entrySpan, 'installed', level, entrySpan);
-    log.entries += slots;
-  };
-  if (spot.slots * entrySpan === end - va) {
-    filler.fillAt(space.memory, spot.slot, spot.slots, pa);
-    installed(va, spot.slots);
-    return;
-  }
-  traverse(
-    space.memory,
-    { root, start: va, end },
-    {
-      bulk(cursor) {
-        if (cursor.level !== level) return 0;
-        const words = cursor.bulk();
-        const slots = Math.min(cursor.slotsLeft, cursor.bulkSlots);
-        filler.fill(words, cursor.bulkAt, slots, pa + (cursor.entryVa - va));
-        installed(cursor.entryVa, slots);
-        return slots;
-      },
-      hole(cursor): Action {
-        const { address, bytes } = frames.records[frames.next++] as TableRecord;
-        const at = Number(address);
-        // A table that this row fills is complete before anything points to it.
-        const whole =
-          cursor.level === level + 1 && cursor.va === cursor.entryVa && cursor.end - cursor.va === cursor.span;
-        if (whole) {
-          const slots = bytes / root.paging.format.entryBytes;
-          filler.fillAt(space.memory, at, slots, pa + (cursor.entryVa - va));
-          installed(cursor.entryVa, slots);
-        } else {
-          zeroTable(space, at, bytes);
-        }
-        const table = cursor.codec.table as CompiledShape;
-        const { lo, hi } = pointers[cursor.level] as Halves;
-        cursor.store(lo | table.address.encodeLo(at), hi | table.address.encodeHi(at));
-        return whole ? SKIP : AGAIN;
-      },
-    },
-  );
 }
 
 /** Allocates the tables of all parts, or none. */
@@ -342,16 +193,21 @@ export function map(space: AddressSpace, request: MapRequest): Change {
   const pointers = parts.map((part) => pointersFor(part, request));
   const log = new ChangeLog();
   const records = allocateParts(space, parts, request);
-  parts.forEach((part, i) => {
-    const frames = { next: 0, records: records[i] as readonly TableRecord[] };
-    for (const record of frames.records) log.allocated.push(record);
-    log.detached.push(...part.detached);
-    for (const { va, level } of part.detached) {
-      const above = part.stretch.root.paging.codec(level + 1).level;
-      const below = part.stretch.root.paging.codec(level).level;
-      log.note(Number(va), Number(va) + above.entrySpan, 'changed', level, below.entrySpan, true);
-    }
-    for (const row of part.rows) writeRow(space, part.stretch, row, frames, pointers[i] as readonly Halves[], log);
+  parts.forEach(({ stretch, rows, detached }, i) => {
+    const allocated = records[i] as readonly TableRecord[];
+    for (const record of allocated) log.allocated.push(record);
+    for (const table of detached) noteDetached(log, stretch.root.paging, table);
+    const writer = new RowWriter(space, stretch, allocated, pointers[i] as readonly Halves[], log);
+    for (const row of rows) writer.write(row);
   });
   return log.finish();
+}
+
+/** Notes an empty table that a leaf replaces. */
+function noteDetached(log: ChangeLog, paging: Paging, table: TableRecord): void {
+  const { level } = table;
+  const from = Number(table.va);
+  const { entrySpan } = paging.codec(level).level;
+  log.detached.push(table);
+  log.note(from, from + paging.codec(level + 1).level.entrySpan, 'changed', level, entrySpan, true);
 }

@@ -73,19 +73,36 @@ export function writeWord(memory: Memory, address: PhysAddr, value: bigint, byte
   if (bytes === 8) window.words[index + 1] = Number(value >> 32n);
 }
 
-/**
- * A check that slots can be written, before anything is: throws what `writable` throws. Neighbouring slots are asked for
- * once per window.
- */
+/** A check that slots can be written, before anything is. Neighbouring slots are asked for once per window. */
+export class SlotProbe {
+  readonly #memory: Memory;
+  #base = 0;
+  #limit = 0;
+
+  constructor(memory: Memory) {
+    this.#memory = memory;
+  }
+
+  /**
+   * @param address physical address of the first slot
+   * @param bytes bytes of all slots. Not supplied: one word.
+   * @throws what `writable` throws
+   */
+  prove(address: number, bytes = 4): void {
+    const end = address + bytes;
+    for (let at = address; at < end; at = this.#limit) {
+      if (at >= this.#base && at < this.#limit) continue;
+      const { base, words } = this.#memory.writable(at);
+      this.#base = base;
+      this.#limit = base + words.length * 4;
+    }
+  }
+}
+
+/** The check of {@link SlotProbe} for single slots, as a function. */
 export function writeProbe(memory: Memory): (address: number) => void {
-  let base = 0;
-  let limit = 0;
-  return (address) => {
-    if (address >= base && address < limit) return;
-    const window = memory.writable(address);
-    base = window.base;
-    limit = window.base + window.words.length * 4;
-  };
+  const probe = new SlotProbe(memory);
+  return (address) => probe.prove(address);
 }
 
 /** One bank of RAM, half-open. */
@@ -112,6 +129,10 @@ export class SparseMemory implements Memory {
   readonly banks: readonly { readonly start: PhysAddr; readonly end: PhysAddr }[];
   readonly #banks: readonly SparseBank[];
   #hostBytes = 0;
+  // The window that was asked for last: neighbouring tables lie in one.
+  #last: MemoryWindow | undefined;
+  #lastStart = 0;
+  #lastEnd = 0;
 
   /**
    * @param banks RAM banks; multiples of 8, below 2^56, not overlapping. Without it, all of 0 to 2^56.
@@ -137,10 +158,15 @@ export class SparseMemory implements Memory {
   }
 
   window(address: number): MemoryWindow | undefined {
+    if (address >= this.#lastStart && address < this.#lastEnd) return this.#last;
     for (const bank of this.#banks) {
       if (address < bank.start || address >= bank.end) continue;
       const key = Math.floor((address - bank.start) / WINDOW_BYTES);
-      return bank.windows.get(key) ?? this.#touch(bank, key);
+      const window = bank.windows.get(key) ?? this.#touch(bank, key);
+      this.#last = window;
+      this.#lastStart = window.base;
+      this.#lastEnd = window.base + window.words.length * 4;
+      return window;
     }
     return undefined;
   }

@@ -3,7 +3,7 @@
  */
 import { hex } from './address.ts';
 import { fieldsOf, fitsRanges, piecesMask, rangesMask, rangesWidth, scatter } from './bits.ts';
-import { join } from './compiled.ts';
+import { exactMultiple, join } from './compiled.ts';
 import { featuresHold } from './condition.ts';
 import { AttributeError, FormatError } from './errors.ts';
 import type { Field, FieldValues, Format } from './format.ts';
@@ -85,6 +85,10 @@ export class Paging {
   readonly levels: readonly LevelCodec[];
   /** Every leaf that can be made, smallest first. */
   readonly leafChoices: readonly LeafChoice[];
+  /** Bytes of the smallest leaf: the unit of every mapping. */
+  readonly pageBytes: bigint;
+  /** The first physical address beyond those that the geometry has, an exact number. */
+  readonly paEnd: number;
 
   constructor(format: Format, geometry: GeometryDescription, options: PagingOptions = {}) {
     checkFormat(format);
@@ -100,6 +104,8 @@ export class Paging {
       (level) => new LevelCodec(this.format, level, this.features, this.geometry.paBits),
     );
     for (const { shapes } of this.levels) for (const compiled of shapes) noteShape(compiled, this.features);
+    this.pageBytes = BigInt(this.geometry.levels[0]?.entrySpan ?? 0);
+    this.paEnd = 2 ** this.geometry.paBits;
     this.leafChoices = this.levels
       .flatMap(({ leaves, level }) => leaves.map((leaf) => choiceOf(leaf, level.level)))
       .sort((a, b) => (a.leafBytes < b.leafBytes ? -1 : a.leafBytes > b.leafBytes ? 1 : 0));
@@ -110,11 +116,6 @@ export class Paging {
     const codec = this.levels[level];
     if (codec === undefined) throw new FormatError('level', `${this.geometry.name} has no such level`, { level });
     return codec;
-  }
-
-  /** Bytes of the smallest leaf: the unit of every mapping. */
-  get pageBytes(): bigint {
-    return BigInt(this.geometry.levels[0]?.entrySpan ?? 0);
   }
 
   /**
@@ -210,6 +211,8 @@ export class Paging {
 
   /** @throws AttributeError unless the address is aligned and within the physical bits of the geometry */
   checkAddress(address: bigint, alignment: bigint): void {
+    // By way of numbers, which is several times faster; what fails there is looked at exactly.
+    if (exactMultiple(address, Number(alignment)) < this.paEnd) return;
     if (address < 0n || address >> BigInt(this.geometry.paBits) !== 0n || address % alignment !== 0n) {
       throw new AttributeError(
         'physical-address',

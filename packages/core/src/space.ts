@@ -4,9 +4,11 @@
  */
 import { type AccessOptionValues, defaultAccessOptions, withAccessOptions } from './access-options.ts';
 import { hex, type PhysAddr, TWO_64, type VirtAddr, virt } from './address.ts';
+import { exactMultiple, toBig } from './compiled.ts';
 import { ArgumentError } from './errors.ts';
 import type { AccessKind } from './format.ts';
 import { type IgnoredBits, ignoredFits, type NumberRange } from './geometry.ts';
+import type { LevelCodec } from './level-codec.ts';
 import type { Memory } from './memory.ts';
 import type { Paging } from './paging.ts';
 
@@ -164,12 +166,28 @@ export interface Stretch extends NumberRange {
   readonly root: Root;
 }
 
+/** Most ranges are whole pages of one range of one root: found without BigInt arithmetic. */
+function singleStretch({ roots }: AddressSpace, { start, end }: VirtRange): Stretch | undefined {
+  for (const root of roots) {
+    const page = (root.paging.levels[0] as LevelCodec).level.entrySpan;
+    const from = exactMultiple(start, page);
+    const to = exactMultiple(end, page);
+    if (root.fault !== undefined || !(from < to)) continue;
+    for (const range of root.ranges) {
+      if (from >= range.start && to <= range.end) return { root, start: from, end: to };
+    }
+  }
+  return undefined;
+}
+
 /**
  * Checks a range of whole pages and cuts it at the edges of roots.
  * @throws ArgumentError if it is empty, unaligned, or not wholly translated by the roots (with `clip`, the parts
  *   outside are left out instead)
  */
 export function stretches(space: AddressSpace, range: VirtRange, clip = false): Stretch[] {
+  const single = singleStretch(space, range);
+  if (single !== undefined) return [single];
   const { start, end } = range;
   if (start < 0n || end > TWO_64 || start >= end) {
     throw new ArgumentError('range', 'a range needs 0 <= start < end <= 2^64', { start, end });
@@ -201,5 +219,5 @@ export function stretches(space: AddressSpace, range: VirtRange, clip = false): 
 
 /** A number that stands for a virtual address, as one. */
 export function vaOf(value: number): VirtAddr {
-  return virt(BigInt(value));
+  return value < 2 ** 64 ? (toBig(value) as VirtAddr) : virt(BigInt(value));
 }

@@ -35,6 +35,9 @@ export class Cursor {
   readonly #entryBytes: number;
   readonly #wide: boolean;
   readonly #zeroIsEmpty: boolean;
+  readonly #entries: number;
+  readonly #perSpan: number;
+  readonly #perEntries: number;
   #base = 0;
   #limit = 0;
   #words: Uint32Array = NO_WORDS;
@@ -61,10 +64,24 @@ export class Cursor {
     this.level = level;
     this.codec = root.paging.codec(level);
     this.span = this.codec.level.entrySpan;
+    this.#entries = this.codec.level.entries;
+    this.#perSpan = 1 / this.span;
+    this.#perEntries = 1 / this.#entries;
     this.#memory = memory;
     this.#entryBytes = root.paging.format.entryBytes;
     this.#wide = this.#entryBytes === 8;
     this.#zeroIsEmpty = (this.codec.classify(0, 0) & 3) === EMPTY;
+  }
+
+  /** Stands before the first entry of a table that a range, which the table covers, has to do with. */
+  enter(table: number, start: number, end: number): void {
+    // Spans and numbers of entries are powers of two: to multiply is exact and faster than to divide.
+    const first = Math.floor(start * this.#perSpan);
+    this.table = table;
+    this.tableEnd = end;
+    this.index = first - Math.floor(first * this.#perEntries) * this.#entries;
+    this.entryVa = first * this.span;
+    this.va = start;
   }
 
   /** Forgets the window that was looked at last: memory may hand out another one by now. */
@@ -88,8 +105,9 @@ export class Cursor {
     const slot = this.table + this.index * this.#entryBytes;
     if ((slot < this.#base || slot >= this.#limit) && !this.#find(slot)) return false;
     const at = (slot - this.#base) >> 2;
-    this.lo = this.#words[at] as number;
-    this.hi = this.#wide ? (this.#words[at + 1] as number) : 0;
+    // Signed numbers are small integers to the engine, unsigned ones from 2^31 on are not.
+    this.lo = (this.#words[at] as number) | 0;
+    this.hi = this.#wide ? (this.#words[at + 1] as number) | 0 : 0;
     this.code = this.codec.classify(this.lo, this.hi);
     return true;
   }
@@ -206,38 +224,26 @@ function cursorSet(root: Root, memory: Memory): CursorSet {
 
 /** Visits what the tables say about a stretch. Answers false if a callback stopped it. */
 export function traverse(memory: Memory, stretch: Stretch, visitor: Visitor): boolean {
-  const { root, start, end } = stretch;
+  const { root } = stretch;
   const set = cursorSet(root, memory);
+  const { cursors } = set;
+  const top = cursors[cursors.length - 1] as Cursor;
+  top.enter(root.address, stretch.start, stretch.end);
   set.busy = true;
   try {
-    return visitTable(set.cursors, set.cursors.length - 1, root.address, start, end, visitor);
+    return visitTable(cursors, top, visitor);
   } finally {
     set.busy = false;
   }
 }
 
-function visitTable(
-  cursors: readonly Cursor[],
-  level: number,
-  table: number,
-  start: number,
-  end: number,
-  visitor: Visitor,
-): boolean {
-  const cursor = cursors[level] as Cursor;
-  const span = cursor.span;
-  const entries = cursor.codec.level.entries;
-  const first = Math.floor(start / span);
-  cursor.table = table;
-  cursor.tableEnd = end;
-  cursor.index = first - Math.floor(first / entries) * entries;
-  cursor.entryVa = first * span;
-  cursor.va = start;
+/** Visits a table that its cursor has entered. */
+function visitTable(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor): boolean {
   // Nobody asks about holes: where there is one there are more, and they are passed over quickly.
   const sweeps = visitor.bulk === undefined && visitor.hole === undefined;
   let hole = false;
-  while (cursor.va < end) {
-    cursor.end = Math.min(cursor.entryVa + span, end);
+  while (cursor.va < cursor.tableEnd) {
+    cursor.end = Math.min(cursor.entryVa + cursor.span, cursor.tableEnd);
     const took = hole ? cursor.zeros() : (visitor.bulk?.(cursor) ?? 0);
     hole = false;
     if (took > 0) {
@@ -273,8 +279,9 @@ function visitEntry(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor
     case TABLE: {
       const action = visitor.table?.(cursor) ?? DESCEND;
       if (action !== DESCEND) return action;
-      const next = shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
-      if (!visitTable(cursors, cursor.level - 1, next, cursor.va, cursor.end, visitor)) return STOP;
+      const below = cursors[cursor.level - 1] as Cursor;
+      below.enter(shapeAt(cursor).address.decode(cursor.lo, cursor.hi), cursor.va, cursor.end);
+      if (!visitTable(cursors, below, visitor)) return STOP;
       return visitor.leave?.(cursor) ?? SKIP;
     }
     default:
