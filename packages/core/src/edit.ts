@@ -1,18 +1,16 @@
 /**
- * Unmapping and changing attributes: the same road with another last step. Plan, check, split at the edges, write.
+ * Editing what is mapped: plan, check, split at the edges, write. Unmapping is here; changing attributes is the same road
+ * with another last step.
  */
 import type { TableAllocator } from './allocator.ts';
-import { fitsRanges, rangesMask, scatter } from './bits.ts';
 import { type Change, ChangeLog, type TableRecord } from './change.ts';
-import { type Halves, halves, join } from './compiled.ts';
-import { AttributeError, MalformedEntryError, NotMappedError, PartialLeafError } from './errors.ts';
-import type { FieldValues } from './format.ts';
+import { MalformedEntryError, NotMappedError, PartialLeafError } from './errors.ts';
 import type { CompiledShape } from './level-codec.ts';
-import { writeProbe } from './memory.ts';
-import { addressBits, type Paging } from './paging.ts';
+import { SlotProbe } from './memory.ts';
+import type { Paging } from './paging.ts';
 import { type AddressSpace, type Stretch, stretches, type VirtRange } from './space.ts';
-import { allocateSplits, leafRange, type PieceCheck, splitEdges } from './split.ts';
-import { type Cursor, shapeAt, traverse } from './traverse.ts';
+import { allocateSplits, leafRange, splitEdges } from './split.ts';
+import { type Cursor, shapeAt, traverse, type Visitor } from './traverse.ts';
 
 /** How an edit treats the edges of its range and what is not mapped. */
 export interface EditOptions {
@@ -27,13 +25,12 @@ export interface EditOptions {
   readonly allocator?: TableAllocator;
 }
 
-/** New attributes: raw bits to set and to clear, or values of named fields; everything else stays. */
-export type AttributeChange = { readonly set?: bigint; readonly clear?: bigint } | { readonly fields: FieldValues };
-
 /** A stretch as it was asked for, and widened to whole leaves. */
 interface Part {
   readonly asked: Stretch;
   readonly whole: Stretch;
+  /** Does a leaf lie across an end of the widened stretch? */
+  readonly cut: boolean;
 }
 
 function isWider({ asked, whole }: Part): boolean {
@@ -46,65 +43,87 @@ function concerned(cursor: Cursor, asked: Stretch): boolean {
   return start < asked.end && end > asked.start;
 }
 
+/** How an edit treats edges and holes, all said. */
+export type EditWays = Required<Pick<EditOptions, 'partial' | 'holes'>>;
+
+/** What an edit does: a check of every leaf that will be changed, then the change. */
+export interface EditStep {
+  /** @throws if a leaf cannot be changed */
+  check(paging: Paging, shape: CompiledShape, lo: number, hi: number): void;
+  /** Changes the leaf under a cursor. Cannot fail. */
+  write(cursor: Cursor, log: ChangeLog): void;
+}
+
 /** Looks at everything that will be touched, so that nothing can fail once something was written. */
-function inspect(
-  space: AddressSpace,
-  asked: Stretch,
-  options: Required<Pick<EditOptions, 'partial' | 'holes'>>,
-  check: PieceCheck,
-): Part {
-  const { paging } = asked.root;
-  const prove = writeProbe(space.memory);
-  let { start, end } = asked;
-  traverse(space.memory, asked, {
-    leaf(cursor) {
-      const compiled = shapeAt(cursor);
-      const leafStart = cursor.entryVa - (cursor.index % compiled.runEntries) * cursor.span;
-      const leafEnd = leafStart + compiled.leafBytes;
-      const across = leafStart < asked.start || leafEnd > asked.end;
-      if (across) {
-        if (options.partial === 'refuse') {
-          throw new PartialLeafError('partial-leaf', 'the range ends inside a leaf', {
-            leafStart,
-            leafEnd,
-            start: asked.start,
-            end: asked.end,
-          });
-        }
-        if (options.partial === 'whole') {
-          start = Math.min(start, leafStart);
-          end = Math.max(end, leafEnd);
-        }
-      }
-      prove(cursor.slot);
-      // A leaf that will be split is not what gets changed: its pieces are, and splitting tells what those are.
-      if (!across || options.partial !== 'split') check(paging, compiled, cursor.lo, cursor.hi);
-      return undefined;
-    },
-    hole(cursor) {
-      if (options.holes === 'refuse') {
-        throw new NotMappedError('not-mapped', 'part of the range is not mapped', {
-          va: cursor.va,
-          level: cursor.level,
-        });
-      }
-      return undefined;
-    },
-    malformed(cursor) {
-      throw new MalformedEntryError('malformed-entry', 'a malformed entry stands in the range', {
-        va: cursor.entryVa,
-        level: cursor.level,
-        slot: cursor.slot,
-      });
-    },
-  });
-  const part = { asked, whole: { ...asked, start, end } };
+class Inspection implements Visitor {
+  /** The stretch, widened to whole leaves if those are taken. */
+  start: number;
+  end: number;
+  /** Does a leaf lie across an end? */
+  across = false;
+  readonly #asked: Stretch;
+  readonly #partial: NonNullable<EditOptions['partial']>;
+  readonly #refuseHoles: boolean;
+  readonly #step: EditStep;
+  readonly probe: SlotProbe;
+
+  constructor(space: AddressSpace, asked: Stretch, { partial, holes }: EditWays, step: EditStep) {
+    this.#asked = asked;
+    this.#partial = partial;
+    this.#refuseHoles = holes === 'refuse';
+    this.#step = step;
+    this.probe = new SlotProbe(space.memory);
+    this.start = asked.start;
+    this.end = asked.end;
+  }
+
+  leaf(cursor: Cursor): undefined {
+    const compiled = shapeAt(cursor);
+    const leafStart = cursor.entryVa - (cursor.index % compiled.runEntries) * cursor.span;
+    const leafEnd = leafStart + compiled.leafBytes;
+    const across = leafStart < this.#asked.start || leafEnd > this.#asked.end;
+    if (across) this.#widen(leafStart, leafEnd);
+    this.probe.prove(cursor.slot);
+    // A leaf that will be split is not what gets changed: its pieces are, and splitting tells what those are.
+    if (!across || this.#partial !== 'split') this.#step.check(cursor.root.paging, compiled, cursor.lo, cursor.hi);
+  }
+
+  hole(cursor: Cursor): undefined {
+    if (!this.#refuseHoles) return;
+    throw new NotMappedError('not-mapped', 'part of the range is not mapped', { va: cursor.va, level: cursor.level });
+  }
+
+  malformed(cursor: Cursor): never {
+    throw new MalformedEntryError('malformed-entry', 'a malformed entry stands in the range', {
+      va: cursor.entryVa,
+      level: cursor.level,
+      slot: cursor.slot,
+    });
+  }
+
+  #widen(leafStart: number, leafEnd: number): void {
+    const { start, end } = this.#asked;
+    this.across = true;
+    if (this.#partial === 'refuse') {
+      throw new PartialLeafError('partial-leaf', 'the range ends inside a leaf', { leafStart, leafEnd, start, end });
+    }
+    if (this.#partial !== 'whole') return;
+    this.start = Math.min(this.start, leafStart);
+    this.end = Math.max(this.end, leafEnd);
+  }
+}
+
+function inspect(space: AddressSpace, asked: Stretch, ways: EditWays, step: EditStep): Part {
+  const seen = new Inspection(space, asked, ways, step);
+  traverse(space.memory, asked, seen);
+  if (!seen.across) return { asked, whole: asked, cut: false };
+  const part = { asked, whole: { ...asked, start: seen.start, end: seen.end }, cut: true };
   if (isWider(part)) {
     traverse(space.memory, part.whole, {
       leaf(cursor) {
         if (!concerned(cursor, asked)) return undefined;
-        prove(cursor.slot);
-        check(paging, shapeAt(cursor), cursor.lo, cursor.hi);
+        seen.probe.prove(cursor.slot);
+        step.check(asked.root.paging, shapeAt(cursor), cursor.lo, cursor.hi);
         return undefined;
       },
     });
@@ -112,37 +131,53 @@ function inspect(
   return part;
 }
 
+/** Writes what was inspected. */
+class Edit implements Visitor {
+  readonly #part: Part;
+  readonly #wider: boolean;
+  readonly #step: EditStep;
+  readonly #log: ChangeLog;
+
+  constructor(part: Part, step: EditStep, log: ChangeLog) {
+    this.#part = part;
+    this.#wider = isWider(part);
+    this.#step = step;
+    this.#log = log;
+  }
+
+  leaf(cursor: Cursor): undefined {
+    if (!this.#wider || concerned(cursor, this.#part.asked)) this.#step.write(cursor, this.#log);
+  }
+}
+
 /** The common road: inspect all, allocate all, then split and write. */
-function edit(
+export function edit(
   space: AddressSpace,
   range: VirtRange,
-  options: EditOptions,
-  holes: 'skip' | 'refuse',
-  check: PieceCheck,
-  write: (cursor: Cursor, log: ChangeLog) => void,
+  ways: EditWays,
+  allocator: TableAllocator | undefined,
+  step: EditStep,
 ): Change {
-  const partial = options.partial ?? 'split';
-  const parts = stretches(space, range).map((stretch) =>
-    inspect(space, stretch, { partial, holes: options.holes ?? holes }, check),
-  );
-  const tables = allocateSplits(
-    space,
-    parts.map(({ whole }) => whole),
-    options.allocator,
-    check,
-  );
+  const parts = stretches(space, range).map((stretch) => inspect(space, stretch, ways, step));
+  const cut = parts.filter((part) => part.cut);
+  const tables = cut.length === 0 ? [] : allocateParts(space, cut, allocator, step);
   const log = new ChangeLog();
-  parts.forEach((part, i) => {
-    const wider = isWider(part);
-    splitEdges(space, part.whole, tables[i] as TableRecord[], log);
-    traverse(space.memory, part.whole, {
-      leaf(cursor) {
-        if (!wider || concerned(cursor, part.asked)) write(cursor, log);
-        return undefined;
-      },
-    });
-  });
+  for (const part of parts) {
+    if (part.cut) splitEdges(space, part.whole, tables[cut.indexOf(part)] as TableRecord[], log);
+    traverse(space.memory, part.whole, new Edit(part, step, log));
+  }
   return log.finish();
+}
+
+/** Allocates what it takes to split the leaves across the ends of some parts. */
+function allocateParts(
+  space: AddressSpace,
+  parts: readonly Part[],
+  allocator: TableAllocator | undefined,
+  step: EditStep,
+): TableRecord[][] {
+  const wholes = parts.map(({ whole }) => whole);
+  return allocateSplits(space, wholes, allocator, (paging, shape, lo, hi) => step.check(paging, shape, lo, hi));
 }
 
 /**
@@ -154,140 +189,15 @@ function edit(
  *   written; nothing is changed then
  */
 export function unmap(space: AddressSpace, range: VirtRange, options: EditOptions = {}): Change {
-  return edit(
-    space,
-    range,
-    options,
-    'skip',
-    () => {},
-    (cursor, log) => {
-      cursor.store(0, 0);
-      log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'removed', cursor.level, cursor.span);
-      log.entries++;
-    },
-  );
+  const { partial = 'split', holes = 'skip' } = options;
+  return edit(space, range, { partial, holes }, options.allocator, REMOVAL);
 }
 
-/** A leaf's attribute bits with named fields set anew. */
-function withFields(compiled: CompiledShape, before: bigint, values: FieldValues): bigint {
-  let bits = before;
-  for (const [name, value] of Object.entries(values)) {
-    const field = compiled.fields.find((candidate) => candidate.name === name);
-    const what = { field: name, value };
-    if (field === undefined) {
-      throw new AttributeError('attribute-field', `a ${compiled.shape.name} has no field of that name`, what);
-    }
-    const mask = rangesMask(field.bits);
-    if ((mask & addressBits(compiled)) !== 0n) {
-      throw new AttributeError('attribute-address', 'a field is part of the address', what);
-    }
-    if (!fitsRanges(value, field.bits)) {
-      throw new AttributeError('attribute-width', `a value does not fit a field of a ${compiled.shape.name}`, what);
-    }
-    bits = (bits & ~mask) | scatter(BigInt(value), field.bits);
-  }
-  return bits;
-}
-
-/** A leaf's word, without its address, with new attributes. */
-function changed(paging: Paging, compiled: CompiledShape, word: bigint, change: AttributeChange): bigint {
-  const address = addressBits(compiled);
-  let bits = word & ~address;
-  if ('fields' in change) {
-    bits = withFields(compiled, bits, change.fields);
-  } else {
-    const { set = 0n, clear = 0n } = change;
-    if (((set | clear) & address) !== 0n) {
-      throw new AttributeError('attribute-address', 'attribute bits reach into the address', {
-        bits: (set | clear) & address,
-      });
-    }
-    bits = (bits & ~clear) | set;
-  }
-  const moved = (bits ^ compiled.fixedValue) & compiled.fixedMask & ~address;
-  if (moved !== 0n) {
-    throw new AttributeError('attribute-fixed', `these bits make the entry a ${compiled.shape.name} and must stay`, {
-      bits: moved,
-    });
-  }
-  return paging.leafBits(compiled, bits);
-}
-
-/** What attributes become, each worked out once. Neighbours mostly share them: the last answer is looked at first. */
-class Outcomes {
-  /** The address bits of the shape that was last asked for. */
-  mask: Halves = { lo: 0, hi: 0 };
-  readonly #change: AttributeChange;
-  readonly #known = new Map<CompiledShape, { readonly mask: Halves; readonly words: Map<bigint, Halves> }>();
-  #compiled: CompiledShape | undefined;
-  #words: Map<bigint, Halves> = new Map();
-  #lo = 0;
-  #hi = 0;
-  #last: Halves | undefined;
-
-  constructor(change: AttributeChange) {
-    this.#change = change;
-  }
-
-  /** The entry, but for its address, with the new attributes. */
-  of(paging: Paging, compiled: CompiledShape, lo: number, hi: number): Halves {
-    if (compiled !== this.#compiled) this.#turnTo(compiled);
-    const plainLo = lo & ~this.mask.lo;
-    const plainHi = hi & ~this.mask.hi;
-    if (this.#last !== undefined && plainLo === this.#lo && plainHi === this.#hi) return this.#last;
-    const word = join(plainLo, plainHi);
-    let found = this.#words.get(word);
-    if (found === undefined) {
-      found = halves(changed(paging, compiled, word, this.#change));
-      this.#words.set(word, found);
-    }
-    this.#lo = plainLo;
-    this.#hi = plainHi;
-    this.#last = found;
-    return found;
-  }
-
-  #turnTo(compiled: CompiledShape): void {
-    const known = this.#known.get(compiled) ?? { mask: halves(compiled.address.mask), words: new Map() };
-    this.#known.set(compiled, known);
-    this.#compiled = compiled;
-    this.mask = known.mask;
-    this.#words = known.words;
-    this.#last = undefined;
-  }
-}
-
-/**
- * Changes the attributes of what is mapped in a range; addresses and leaf sizes stay (apart from splits at the edges).
- * @param range half-open, of whole smallest leaves
- * @param change fields with new values, or raw bits to set and clear (`set` wins)
- * @param options `holes` not supplied: `refuse`
- * @throws AttributeError if the result cannot be expressed or would be another kind of entry, and as {@link unmap};
- *   nothing is changed then
- */
-export function protect(
-  space: AddressSpace,
-  range: VirtRange,
-  change: AttributeChange,
-  options: EditOptions = {},
-): Change {
-  const after = new Outcomes(change);
-  return edit(
-    space,
-    range,
-    options,
-    'refuse',
-    (paging, compiled, lo, hi) => after.of(paging, compiled, lo, hi),
-    (cursor, log) => {
-      const compiled = shapeAt(cursor);
-      const { lo, hi } = after.of(cursor.root.paging, compiled, cursor.lo, cursor.hi);
-      const { mask } = after;
-      const newLo = lo | (cursor.lo & mask.lo);
-      const newHi = hi | (cursor.hi & mask.hi);
-      if (newLo >>> 0 === cursor.lo >>> 0 && newHi >>> 0 === cursor.hi >>> 0) return;
-      cursor.store(newLo, newHi);
-      log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'changed', cursor.level, cursor.span);
-      log.entries++;
-    },
-  );
-}
+const REMOVAL: EditStep = {
+  check() {},
+  write(cursor, log) {
+    cursor.store(0, 0);
+    log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'removed', cursor.level, cursor.span);
+    log.entries++;
+  },
+};

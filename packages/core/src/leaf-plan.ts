@@ -48,7 +48,7 @@ export function planLeaves<Size extends LeafSize>(
   bytes: number,
 ): LeafRow<Size>[] | undefined {
   const menu = largestFirst(sizes);
-  const rows: LeafRow<Size>[] = [];
+  let rows: LeafRow<Size>[] | undefined;
   for (let done = 0; done < bytes; ) {
     const at = va + done;
     const to = pa + done;
@@ -72,8 +72,11 @@ export function planLeaves<Size extends LeafSize>(
     }
     if (found === undefined) return undefined;
     const count = Math.floor(stretch / found.leafBytes);
-    rows.push({ va: at, pa: to, size: found, count });
+    const row = { va: at, pa: to, size: found, count };
+    // A list of one costs a fraction of an empty one that grows, and most plans of single pages are no longer.
+    if (rows === undefined) rows = [row];
+    else rows.push(row);
     done += count * found.leafBytes;
   }
-  return rows;
+  return rows ?? [];
 }

@@ -6,7 +6,7 @@ import type { TableAllocator } from './allocator.ts';
 import { allocateAll, type Change, ChangeLog, type TableNeed, type TableRecord } from './change.ts';
 import { exactMultiple, type Halves, halves, toBig } from './compiled.ts';
 import { ArgumentError, OutOfTablesError } from './errors.ts';
-import { fillerFor, type LeafFiller, usableSizes } from './fill.ts';
+import { fillerFor, type LeafFiller, type SizeOfLeaf, usableSizes } from './fill.ts';
 import { planLeaves } from './leaf-plan.ts';
 import { gaps, type MapRow, RowCheck } from './map-check.ts';
 import { RowWriter } from './map-write.ts';
@@ -46,7 +46,13 @@ interface Part {
   readonly rows: readonly MapRow[];
   readonly needs: readonly TableNeed[];
   readonly detached: readonly TableRecord[];
+  /** The table pointers that the needed tables get, without their addresses, by the level that holds them. */
+  pointers: readonly Halves[];
+  /** The tables that were allocated. */
+  tables: readonly TableRecord[];
 }
+
+const NOTHING: readonly never[] = [];
 
 /** What a mapping will be made of. */
 export interface MapPlan {
@@ -70,8 +76,7 @@ export interface MapPlan {
  */
 function physicalStart(pa: bigint, offset: number, { root, start, end }: Stretch): number {
   const { paging } = root;
-  const { entrySpan } = paging.codec(0).level;
-  const first = exactMultiple(pa, entrySpan) + offset;
+  const first = exactMultiple(pa, Number(paging.pageBytes)) + offset;
   if (first + (end - start) <= paging.paEnd) return first;
   const exact = pa + toBig(offset);
   paging.checkAddress(exact, paging.pageBytes);
@@ -79,43 +84,58 @@ function physicalStart(pa: bigint, offset: number, { root, start, end }: Stretch
   return Number(exact);
 }
 
-/** The rows of leaves for a piece of a stretch that starts at `va` and goes to `pa`. */
-function planRows(
-  paging: Paging,
-  request: MapRequest,
-  fillers: LeafFiller[],
-  va: number,
-  pa: number,
-  bytes: number,
-): MapRow[] {
+/** The fillers of one request, one for each size of leaf. */
+class Fillers {
+  readonly #paging: Paging;
+  readonly #attributes: MapRequest['attributes'];
+  /** The size that was asked for last, and what the others got. */
+  #size: SizeOfLeaf | undefined;
+  #filler: LeafFiller | undefined;
+  #others: Map<SizeOfLeaf, LeafFiller> | undefined;
+
+  constructor(paging: Paging, { attributes }: MapRequest) {
+    this.#paging = paging;
+    this.#attributes = attributes;
+  }
+
+  of(size: SizeOfLeaf): LeafFiller {
+    if (size === this.#size) return this.#filler as LeafFiller;
+    if (this.#size !== undefined) {
+      this.#others ??= new Map();
+      this.#others.set(this.#size, this.#filler as LeafFiller);
+    }
+    this.#filler = this.#others?.get(size) ?? fillerFor(this.#paging, size, this.#attributes);
+    this.#size = size;
+    return this.#filler;
+  }
+}
+
+/** Plans the rows of leaves for a piece of a stretch that starts at `va` and goes to `pa`. */
+function planRows(request: MapRequest, fillers: Fillers, piece: Stretch, pa: number): MapRow[] {
+  const { paging } = piece.root;
   const sizes = usableSizes(paging, request.maxLeafBytes, request.runs ?? true);
-  const planned = planLeaves(sizes, va, pa, bytes);
+  const planned = planLeaves(sizes, piece.start, pa, piece.end - piece.start);
   if (planned === undefined) {
     const { va, pa, bytes, maxLeafBytes } = request;
     const limit = sizeText(maxLeafBytes ?? 0n);
     throw new ArgumentError('map-size', `no leaf of at most ${limit} fits the range`, { va, pa, bytes });
   }
   return planned.map(({ va, pa, size, count }) => {
-    const filler = fillers[size.index] ?? fillerFor(paging, size, request.attributes);
-    fillers[size.index] = filler;
-    return { va, pa, size, count, filler, slot: 0, slots: 0 };
+    return { va, pa, size, count, filler: fillers.of(size), slot: 0, slots: 0 };
   });
 }
 
 function planPart(space: AddressSpace, request: MapRequest, stretch: Stretch, offset: number): Part {
-  const { root, start, end } = stretch;
-  const { paging } = root;
+  const { root, start } = stretch;
   const first = physicalStart(request.pa, offset, stretch);
-  const fillers: LeafFiller[] = []; // by size
+  const fillers = new Fillers(root.paging, request);
   const rows =
     request.existing === 'keep'
-      ? gaps(space, stretch).flatMap((gap) =>
-          planRows(paging, request, fillers, gap.start, first + (gap.start - start), gap.end - gap.start),
-        )
-      : planRows(paging, request, fillers, start, first, end - start);
+      ? gaps(space, stretch).flatMap((gap) => planRows(request, fillers, { root, ...gap }, first + (gap.start - start)))
+      : planRows(request, fillers, stretch, first);
   const checked = new RowCheck(space, stretch);
   for (const row of rows) checked.check(row);
-  return { stretch, rows, needs: checked.needs, detached: checked.detached };
+  return { stretch, rows, needs: checked.needs, detached: checked.detached, pointers: NOTHING, tables: NOTHING };
 }
 
 function planParts(space: AddressSpace, request: MapRequest): Part[] {
@@ -144,8 +164,9 @@ export function planMap(space: AddressSpace, request: MapRequest): MapPlan {
   };
 }
 
-/** The table pointers that the needed tables get, without their addresses, by the level that holds them. */
+/** See {@link Part.pointers}. */
 function pointersFor({ stretch, needs }: Part, request: MapRequest): readonly Halves[] {
+  if (needs.length === 0) return NOTHING;
   const { paging } = stretch.root;
   const given = request.tableAttributes;
   const pointers: Halves[] = [];
@@ -160,23 +181,37 @@ function pointersFor({ stretch, needs }: Part, request: MapRequest): readonly Ha
 }
 
 /** Allocates the tables of all parts, or none. */
-function allocateParts(
-  space: AddressSpace,
-  parts: readonly Part[],
-  { allocator, va }: MapRequest,
-): readonly (readonly TableRecord[])[] {
-  const records: TableRecord[][] = [];
-  const missing = (tables: number): Error =>
-    new OutOfTablesError('no-allocator', 'the mapping needs tables and no allocator was given', { tables, va });
+function allocateParts(space: AddressSpace, parts: readonly Part[], { allocator, va }: MapRequest): void {
   try {
-    for (const { stretch, needs } of parts) {
-      records.push(allocateAll(space, stretch.root, needs, allocator, () => missing(needs.length)));
+    for (const part of parts) {
+      const { stretch, needs } = part;
+      if (needs.length === 0) continue;
+      part.tables = allocateAll(space, stretch.root, needs, allocator, () => {
+        const what = 'the mapping needs tables and no allocator was given';
+        return new OutOfTablesError('no-allocator', what, { tables: needs.length, va });
+      });
     }
   } catch (error) {
-    for (const { address, ...needed } of records.flat().reverse()) allocator?.free(address, needed);
+    const tables = parts.flatMap((part) => part.tables);
+    for (const { address, ...needed } of tables.reverse()) allocator?.free(address, needed);
     throw error;
   }
-  return records;
+}
+
+function writePart(space: AddressSpace, { stretch, rows, detached, tables, pointers }: Part, log: ChangeLog): void {
+  for (const table of tables) log.allocated.push(table);
+  for (const table of detached) noteDetached(log, stretch.root.paging, table);
+  const writer = new RowWriter(space, stretch, tables, pointers, log);
+  for (const row of rows) writer.write(row);
+}
+
+/** Notes an empty table that a leaf replaces. */
+function noteDetached(log: ChangeLog, paging: Paging, table: TableRecord): void {
+  const { level } = table;
+  const from = Number(table.va);
+  const { entrySpan } = paging.codec(level).level;
+  log.detached.push(table);
+  log.note(from, from + paging.codec(level + 1).level.entrySpan, 'changed', level, entrySpan, true);
 }
 
 /**
@@ -190,24 +225,9 @@ function allocateParts(
  */
 export function map(space: AddressSpace, request: MapRequest): Change {
   const parts = planParts(space, request);
-  const pointers = parts.map((part) => pointersFor(part, request));
+  for (const part of parts) part.pointers = pointersFor(part, request);
+  allocateParts(space, parts, request);
   const log = new ChangeLog();
-  const records = allocateParts(space, parts, request);
-  parts.forEach(({ stretch, rows, detached }, i) => {
-    const allocated = records[i] as readonly TableRecord[];
-    for (const record of allocated) log.allocated.push(record);
-    for (const table of detached) noteDetached(log, stretch.root.paging, table);
-    const writer = new RowWriter(space, stretch, allocated, pointers[i] as readonly Halves[], log);
-    for (const row of rows) writer.write(row);
-  });
+  for (const part of parts) writePart(space, part, log);
   return log.finish();
-}
-
-/** Notes an empty table that a leaf replaces. */
-function noteDetached(log: ChangeLog, paging: Paging, table: TableRecord): void {
-  const { level } = table;
-  const from = Number(table.va);
-  const { entrySpan } = paging.codec(level).level;
-  log.detached.push(table);
-  log.note(from, from + paging.codec(level + 1).level.entrySpan, 'changed', level, entrySpan, true);
 }

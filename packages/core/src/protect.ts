@@ -1,0 +1,161 @@
+/** Changing attributes of what is mapped. */
+import { fitsRanges, rangesMask, scatter } from './bits.ts';
+import type { Change, ChangeLog } from './change.ts';
+import { type Halves, halves, join } from './compiled.ts';
+import { type EditOptions, type EditStep, edit } from './edit.ts';
+import { AttributeError } from './errors.ts';
+import type { FieldValues } from './format.ts';
+import type { CompiledShape } from './level-codec.ts';
+import { addressBits, type Paging } from './paging.ts';
+import type { AddressSpace, VirtRange } from './space.ts';
+import { type Cursor, shapeAt } from './traverse.ts';
+
+/** New attributes: raw bits to set and to clear, or values of named fields; everything else stays. */
+export type AttributeChange = { readonly set?: bigint; readonly clear?: bigint } | { readonly fields: FieldValues };
+
+/** A leaf's attribute bits with named fields set anew. */
+function withFields(compiled: CompiledShape, before: bigint, values: FieldValues): bigint {
+  let bits = before;
+  for (const [name, value] of Object.entries(values)) {
+    const field = compiled.fields.find((candidate) => candidate.name === name);
+    const what = { field: name, value };
+    if (field === undefined) {
+      throw new AttributeError('attribute-field', `a ${compiled.shape.name} has no field of that name`, what);
+    }
+    const mask = rangesMask(field.bits);
+    if ((mask & addressBits(compiled)) !== 0n) {
+      throw new AttributeError('attribute-address', 'a field is part of the address', what);
+    }
+    if (!fitsRanges(value, field.bits)) {
+      throw new AttributeError('attribute-width', `a value does not fit a field of a ${compiled.shape.name}`, what);
+    }
+    bits = (bits & ~mask) | scatter(BigInt(value), field.bits);
+  }
+  return bits;
+}
+
+/** A leaf's word, without its address, with new attributes. */
+function changed(paging: Paging, compiled: CompiledShape, word: bigint, change: AttributeChange): bigint {
+  const address = addressBits(compiled);
+  let bits = word & ~address;
+  if ('fields' in change) {
+    bits = withFields(compiled, bits, change.fields);
+  } else {
+    const { set = 0n, clear = 0n } = change;
+    if (((set | clear) & address) !== 0n) {
+      throw new AttributeError('attribute-address', 'attribute bits reach into the address', {
+        bits: (set | clear) & address,
+      });
+    }
+    bits = (bits & ~clear) | set;
+  }
+  const moved = (bits ^ compiled.fixedValue) & compiled.fixedMask & ~address;
+  if (moved !== 0n) {
+    throw new AttributeError('attribute-fixed', `these bits make the entry a ${compiled.shape.name} and must stay`, {
+      bits: moved,
+    });
+  }
+  return paging.leafBits(compiled, bits);
+}
+
+/**
+ * What attributes become by one change, each worked out once. Neighbours mostly share them: the last answer is looked at
+ * first.
+ */
+class Protection implements EditStep {
+  readonly #change: AttributeChange;
+  /** The address bits of the shape that was last asked for. */
+  #mask: Halves = { lo: 0, hi: 0 };
+  readonly #known = new Map<CompiledShape, { readonly mask: Halves; readonly words: Map<bigint, Halves> }>();
+  #compiled: CompiledShape | undefined;
+  #words: Map<bigint, Halves> = new Map();
+  #lo = 0;
+  #hi = 0;
+  #last: Halves | undefined;
+
+  constructor(change: AttributeChange) {
+    this.#change = 'fields' in change ? { fields: { ...change.fields } } : { ...change };
+  }
+
+  /** Is this the change? It was copied: whose it is may alter it. */
+  makes(change: AttributeChange): boolean {
+    const own = this.#change;
+    if ('fields' in own) return 'fields' in change && sameFields(own.fields, change.fields);
+    return !('fields' in change) && own.set === change.set && own.clear === change.clear;
+  }
+
+  check(paging: Paging, compiled: CompiledShape, lo: number, hi: number): void {
+    this.#outcome(paging, compiled, lo, hi);
+  }
+
+  write(cursor: Cursor, log: ChangeLog): void {
+    const { lo, hi } = this.#outcome(cursor.root.paging, shapeAt(cursor), cursor.lo, cursor.hi);
+    const newLo = lo | (cursor.lo & this.#mask.lo);
+    const newHi = hi | (cursor.hi & this.#mask.hi);
+    if (newLo === (cursor.lo | 0) && newHi === (cursor.hi | 0)) return;
+    cursor.store(newLo, newHi);
+    log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'changed', cursor.level, cursor.span);
+    log.entries++;
+  }
+
+  /** The entry, but for its address, with the new attributes. */
+  #outcome(paging: Paging, compiled: CompiledShape, lo: number, hi: number): Halves {
+    if (compiled !== this.#compiled) this.#turnTo(compiled);
+    const plainLo = lo & ~this.#mask.lo;
+    const plainHi = hi & ~this.#mask.hi;
+    if (this.#last !== undefined && plainLo === this.#lo && plainHi === this.#hi) return this.#last;
+    const word = join(plainLo, plainHi);
+    let found = this.#words.get(word);
+    if (found === undefined) {
+      found = halves(changed(paging, compiled, word, this.#change));
+      this.#words.set(word, found);
+    }
+    this.#lo = plainLo;
+    this.#hi = plainHi;
+    this.#last = found;
+    return found;
+  }
+
+  #turnTo(compiled: CompiledShape): void {
+    const known = this.#known.get(compiled) ?? { mask: halves(compiled.address.mask), words: new Map() };
+    this.#known.set(compiled, known);
+    this.#compiled = compiled;
+    this.#mask = known.mask;
+    this.#words = known.words;
+    this.#last = undefined;
+  }
+}
+
+function sameFields(a: FieldValues, b: FieldValues): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && a[name] === b[name]);
+}
+
+/** The change that was made last in a space: who protects page by page mostly makes the same again. */
+const lastOf = new WeakMap<AddressSpace, Protection>();
+
+function protectionFor(space: AddressSpace, change: AttributeChange): Protection {
+  const last = lastOf.get(space);
+  if (last?.makes(change)) return last;
+  const made = new Protection(change);
+  lastOf.set(space, made);
+  return made;
+}
+
+/**
+ * Changes the attributes of what is mapped in a range; addresses and leaf sizes stay (apart from splits at the edges).
+ * @param range half-open, of whole smallest leaves
+ * @param change fields with new values, or raw bits to set and clear (`set` wins)
+ * @param options `holes` not supplied: `refuse`
+ * @throws AttributeError if the result cannot be expressed or would be another kind of entry, and as `unmap`; nothing is
+ *   changed then
+ */
+export function protect(
+  space: AddressSpace,
+  range: VirtRange,
+  change: AttributeChange,
+  options: EditOptions = {},
+): Change {
+  const { partial = 'split', holes = 'refuse' } = options;
+  return edit(space, range, { partial, holes }, options.allocator, protectionFor(space, change));
+}
