@@ -124,9 +124,39 @@ export class Cursor {
     const step = this.#wide ? 2 : 1;
     const end = Math.min(first + this.slotsLeft * step, words.length);
     let at = first;
-    if (this.#wide) while (at < end && ((words[at] as number) | (words[at + 1] as number)) === 0) at += 2;
-    else while (at < end && words[at] === 0) at++;
+    if (this.#wide) {
+      // Four entries at a time, until one of them is none.
+      while (at + 8 <= end && eightZeros(words, at)) at += 8;
+      while (at < end && ((words[at] as number) | (words[at + 1] as number)) === 0) at += 2;
+    } else {
+      while (at < end && words[at] === 0) at++;
+    }
     return (at - first) / step;
+  }
+
+  /**
+   * How many slots from this one on hold entries of a shape that begin with a word and rise by a step: as far as the
+   * window goes, at most `most`.
+   */
+  rising(lo: number, hi: number, step: number, most: number, compiled: CompiledShape): number {
+    const slot = this.table + this.index * this.#entryBytes;
+    if ((slot < this.#base || slot >= this.#limit) && !this.#find(slot)) return 0;
+    const { codec } = this;
+    const words = this.#words;
+    const code = compiled.kind | (compiled.index << 2);
+    const perSlot = this.#wide ? 2 : 1;
+    const first = (slot - this.#base) >> 2;
+    const end = Math.min(first + most * perSlot, words.length) | 0;
+    const high = this.#wide ? hi | 0 : 0;
+    let word = lo | 0;
+    let at = first;
+    for (; at < end; at += perSlot) {
+      if (((words[at] as number) | 0) !== word || (this.#wide && ((words[at + 1] as number) | 0) !== high)) break;
+      // The address has its say in what an entry is: it may be too high.
+      if (codec.classify(word, high) !== code) break;
+      word = (word + step) | 0;
+    }
+    return (at - first) / perSlot;
   }
 
   /** Writes the entry. */
@@ -172,6 +202,13 @@ export class Cursor {
     this.#limit = window.base + window.words.length * 4;
     this.#words = window.words;
   }
+}
+
+function eightZeros(words: Uint32Array, at: number): boolean {
+  const a = (words[at] as number) | (words[at + 1] as number) | (words[at + 2] as number) | (words[at + 3] as number);
+  const b =
+    (words[at + 4] as number) | (words[at + 5] as number) | (words[at + 6] as number) | (words[at + 7] as number);
+  return (a | b) === 0;
 }
 
 /** The shape of the entry that a cursor stands on; meaningful for tables and leaves. */
