@@ -104,7 +104,7 @@ export class Cursor {
   load(): boolean {
     const slot = this.table + this.index * this.#entryBytes;
     if ((slot < this.#base || slot >= this.#limit) && !this.#find(slot)) return false;
-    const at = (slot - this.#base) >> 2;
+    const at = ((slot - this.#base) / 4) | 0;
     // Signed numbers are small integers to the engine, unsigned ones from 2^31 on are not.
     this.lo = (this.#words[at] as number) | 0;
     this.hi = this.#wide ? (this.#words[at + 1] as number) | 0 : 0;
@@ -120,7 +120,7 @@ export class Cursor {
     const slot = this.table + this.index * this.#entryBytes;
     if (!this.#zeroIsEmpty || ((slot < this.#base || slot >= this.#limit) && !this.#find(slot))) return 0;
     const words = this.#words;
-    const first = (slot - this.#base) >> 2;
+    const first = ((slot - this.#base) / 4) | 0;
     const step = this.#wide ? 2 : 1;
     const end = Math.min(first + this.slotsLeft * step, words.length);
     let at = first;
@@ -145,7 +145,7 @@ export class Cursor {
     const words = this.#words;
     const code = compiled.kind | (compiled.index << 2);
     const perSlot = this.#wide ? 2 : 1;
-    const first = (slot - this.#base) >> 2;
+    const first = ((slot - this.#base) / 4) | 0;
     const end = Math.min(first + most * perSlot, words.length) | 0;
     const high = this.#wide ? hi | 0 : 0;
     let word = lo | 0;
@@ -163,7 +163,7 @@ export class Cursor {
   store(lo: number, hi: number): void {
     const slot = this.table + this.index * this.#entryBytes;
     this.#take(this.#memory.writable(slot));
-    const at = (slot - this.#base) >> 2;
+    const at = ((slot - this.#base) / 4) | 0;
     this.#words[at] = lo;
     if (this.#wide) this.#words[at + 1] = hi;
   }
@@ -175,7 +175,7 @@ export class Cursor {
   bulk(): Uint32Array {
     const slot = this.slot;
     this.#take(this.#memory.writable(slot));
-    this.bulkAt = (slot - this.#base) >> 2;
+    this.bulkAt = ((slot - this.#base) / 4) | 0;
     this.bulkSlots = (this.#limit - slot) / this.#entryBytes;
     return this.#words;
   }

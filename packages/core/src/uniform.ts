@@ -26,6 +26,27 @@ export interface UniformLeaf {
 /** What a table is: all empty, all one leaf, or not uniform. */
 export type Uniformity = 'empty' | UniformLeaf | undefined;
 
+function allWords(words: Uint32Array, from: number, to: number, word: number): boolean {
+  const end = to | 0;
+  for (let i = from; i < end; i++) if (words[i] !== word) return false;
+  return true;
+}
+
+/** Are the words from one index to another this pair again and again? Looks at four pairs at a time. */
+function allPairs(words: Uint32Array, from: number, to: number, lo: number, hi: number): boolean {
+  const end = to | 0;
+  let i = from;
+  for (; i + 8 <= end; i += 8) {
+    const a = ((words[i] as number) ^ lo) | ((words[i + 1] as number) ^ hi);
+    const b = ((words[i + 2] as number) ^ lo) | ((words[i + 3] as number) ^ hi);
+    const c = ((words[i + 4] as number) ^ lo) | ((words[i + 5] as number) ^ hi);
+    const d = ((words[i + 6] as number) ^ lo) | ((words[i + 7] as number) ^ hi);
+    if ((a | b | c | d) !== 0) return false;
+  }
+  for (; i < end; i += 2) if (words[i] !== lo || words[i + 1] !== hi) return false;
+  return true;
+}
+
 /** Finds uniform tables under one root and remembers what it found; make a new one after tables have changed. */
 export class UniformTables {
   readonly #memory: Memory;
@@ -61,15 +82,13 @@ export class UniformTables {
       const window = this.#memory.window(at);
       if (window === undefined) return undefined;
       const { words, base } = window;
+      const from = ((at - base) / 4) | 0;
       const limit = Math.min(words.length, (end - base) / 4);
-      let i = (at - base) / 4;
       if (at === address) {
-        lo = words[i] as number;
-        hi = wide ? (words[i + 1] as number) : 0;
+        lo = words[from] as number;
+        hi = wide ? (words[from + 1] as number) : 0;
       }
-      for (; i < limit; i += wide ? 2 : 1) {
-        if (words[i] !== lo || (wide && words[i + 1] !== hi)) return undefined;
-      }
+      if (!(wide ? allPairs(words, from, limit, lo, hi) : allWords(words, from, limit, lo))) return undefined;
       at = base + limit * 4;
     }
     const code = codec.classify(lo, hi);
