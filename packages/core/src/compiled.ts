@@ -48,6 +48,23 @@ export function exactMultiple(value: bigint, unit: number): number {
   return (lo & (unit - 1)) === 0 ? (boxHalves[1] as number) * TWO_32 + lo : Number.NaN;
 }
 
+/**
+ * The multiple of `unit` at or below a BigInt from 0 up to 2^64, as an exact number; NaN for others.
+ * @param unit a power of two, large enough for its multiples to be exact
+ */
+export function floorMultiple(value: bigint, unit: number): number {
+  if (value < 0n || value >= TWO_64) return Number.NaN;
+  if (unit > TWO_32) return Number(value - (value % BigInt(unit)));
+  box[0] = value;
+  return (boxHalves[1] as number) * TWO_32 + (((boxHalves[0] as number) & -unit) >>> 0);
+}
+
+/** The low and high halves of the last few bits of a BigInt, as signed numbers: those that `mask` has. */
+export function maskedHalves(value: bigint, mask: Halves): Halves {
+  box[0] = value;
+  return { lo: (boxHalves[0] as number) & mask.lo, hi: (boxHalves[1] as number) & mask.hi };
+}
+
 /** A conjunction of bit tests. */
 export class CompiledTests {
   readonly #equalMask: Halves;

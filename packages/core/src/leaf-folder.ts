@@ -1,32 +1,13 @@
 /** Folding leaves to ranges as they come: the inner loop of dumps. */
 import type { PhysAddr, VirtAddr } from './address.ts';
-import { type Halves, halves, join, toBig } from './compiled.ts';
-import { applyEffects, type Effect, numericFields } from './effective.ts';
-import type { CommonAttributes, FieldValues } from './format.ts';
+import { join, toBig } from './compiled.ts';
+import type { Effect } from './effective.ts';
 import type { FoldOptions, MappedRange } from './leaves.ts';
 import type { CompiledShape } from './level-codec.ts';
-import type { Paging } from './paging.ts';
+import { type Look, type Looks, looksOf } from './looks.ts';
 import type { Root } from './space.ts';
 import { sameEffects } from './table-effects.ts';
 import type { Cursor } from './traverse.ts';
-
-/** Attribute words of one shape under one set of effects, and what they mean. There are few in any address space. */
-interface Look {
-  readonly compiled: CompiledShape;
-  readonly lo: number;
-  readonly hi: number;
-  readonly bits: bigint;
-  readonly effects: readonly Effect[];
-  readonly fields: FieldValues;
-  readonly common: CommonAttributes | undefined;
-}
-
-function makeLook(paging: Paging, compiled: CompiledShape, lo: number, hi: number, effects: readonly Effect[]): Look {
-  const bits = join(lo, hi);
-  const fields = applyEffects(numericFields(compiled, bits), effects);
-  const common = paging.format.common?.toCommon(fields, paging.features);
-  return { compiled, lo, hi, bits, effects, fields, common };
-}
 
 /** The open range of a folding traversal. */
 interface Open {
@@ -74,7 +55,7 @@ export class Folder {
   readonly #each: (found: MappedRange) => void;
   readonly #fold: boolean;
   readonly #boundaries: readonly number[];
-  readonly #looks = new Map<bigint, readonly Look[]>();
+  readonly #looks: Looks;
   #next = 0;
   readonly #open: Open = {
     start: 0,
@@ -91,21 +72,10 @@ export class Folder {
 
   constructor(root: Root, each: (found: MappedRange) => void, { fold = true, boundaries = [] }: FoldOptions) {
     this.#root = root;
+    this.#looks = looksOf(root.paging);
     this.#each = each;
     this.#fold = fold;
     this.#boundaries = boundaries.map(Number);
-  }
-
-  /** The look of a leaf: a known one, if there is an equal one. */
-  #lookOf(compiled: CompiledShape, lo: number, hi: number, effects: readonly Effect[]): Look {
-    const key = join(lo, hi);
-    const known = this.#looks.get(key) ?? [];
-    let look = known.find((other) => other.compiled === compiled && sameEffects(other.effects, effects));
-    if (look === undefined) {
-      look = makeLook(this.#root.paging, compiled, lo, hi, effects);
-      this.#looks.set(key, [...known, look]);
-    }
-    return look;
   }
 
   /** Ends the open range. */
@@ -164,9 +134,8 @@ export class Folder {
   ): void {
     const open = this.#open;
     const { look } = open;
-    const keep = attributeHalves(compiled);
-    const lo = word.lo & keep.lo;
-    const hi = word.hi & keep.hi;
+    const lo = word.lo & compiled.plain.lo;
+    const hi = word.hi & compiled.plain.hi;
     const alike =
       this.#fold &&
       look !== undefined &&
@@ -196,19 +165,6 @@ export class Folder {
     open.slot = word.slot;
     open.lo = word.lo;
     open.hi = word.hi;
-    open.look = this.#lookOf(compiled, lo, hi, effects);
+    open.look = this.#looks.of(compiled, word.lo, word.hi, effects);
   }
-}
-
-const attributeCache = new WeakMap<CompiledShape, Halves>();
-
-/** The complement of a shape's address mask, in halves. */
-function attributeHalves(compiled: CompiledShape): Halves {
-  let found = attributeCache.get(compiled);
-  if (found === undefined) {
-    const mask = halves(compiled.address.mask);
-    found = { lo: ~mask.lo, hi: ~mask.hi };
-    attributeCache.set(compiled, found);
-  }
-  return found;
 }

@@ -7,8 +7,9 @@ import { join } from './compiled.ts';
 import type { Effect } from './effective.ts';
 import type { CommonAttributes, FieldValues } from './format.ts';
 import { Folder } from './leaf-folder.ts';
+import { looksOf } from './looks.ts';
 import { type AddressSpace, stretches, type VirtRange, vaOf } from './space.ts';
-import { TableEffects } from './table-effects.ts';
+import { NO_EFFECTS, type TableEffects } from './table-effects.ts';
 import { type Cursor, SKIP, shapeAt, traverse } from './traverse.ts';
 import { type UniformLeaf, UniformTables } from './uniform.ts';
 
@@ -93,9 +94,9 @@ export function eachMapped(
     const { root } = stretch;
     const folder = new Folder(root, each, options);
     const uniform = options.fold === false ? undefined : new UniformTables(space.memory, root);
-    const tables = new TableEffects();
+    const { tables } = looksOf(root.paging);
     const stack: (readonly Effect[])[] = [];
-    let effects: readonly Effect[] = [];
+    let effects = NO_EFFECTS;
     const odd = (cursor: Cursor, entry: bigint | undefined, reasons: readonly string[]): void => {
       folder.close();
       options.odd?.({
@@ -123,7 +124,7 @@ export function eachMapped(
         return undefined;
       },
       leave() {
-        effects = stack.pop() ?? [];
+        effects = stack.pop() ?? NO_EFFECTS;
         return undefined;
       },
       leaf(cursor) {

@@ -36,6 +36,8 @@ export interface CompiledShape {
   readonly tests: CompiledTests;
   /** Address of the next table or of the leaf; for an empty word without bits. */
   readonly address: CompiledAddress;
+  /** All bits of an entry but those of its address, in halves. */
+  readonly plain: Halves;
   /** Bytes that one entry maps: the span of an entry. */
   readonly entryBytes: number;
   /** Bytes of the whole translation: an entry or a run. */
@@ -245,6 +247,7 @@ function compileShape(shape: Shape, index: number, level: Level, features: Reado
     kind: shape.kind === 'empty' ? EMPTY : shape.kind === 'table' ? TABLE : LEAF,
     tests: new CompiledTests(shape.match),
     address,
+    plain: halves(~address.mask),
     entryBytes: level.entrySpan,
     leafBytes,
     runEntries,

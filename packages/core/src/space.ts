@@ -4,7 +4,7 @@
  */
 import { type AccessOptionValues, defaultAccessOptions, withAccessOptions } from './access-options.ts';
 import { hex, type PhysAddr, TWO_64, type VirtAddr, virt } from './address.ts';
-import { exactMultiple, toBig } from './compiled.ts';
+import { exactMultiple, floorMultiple, toBig } from './compiled.ts';
 import { ArgumentError } from './errors.ts';
 import type { AccessKind } from './format.ts';
 import { type IgnoredBits, ignoredFits, type NumberRange } from './geometry.ts';
@@ -135,6 +135,11 @@ export function untagged(ignored: IgnoredBits | undefined, va: bigint): bigint {
   return ((va >> BigInt(lo - 1)) & 1n) === 0n ? va & ~mask : va | mask;
 }
 
+/** Bytes of the smallest leaf, an exact number. */
+export function pageOf({ paging }: Root): number {
+  return (paging.levels[0] as LevelCodec).level.entrySpan;
+}
+
 /** Where an address is translated. */
 export interface Place {
   readonly root: Root;
@@ -148,9 +153,12 @@ export interface Place {
  */
 export function placeOf(space: AddressSpace, va: bigint, kind: AccessKind = 'read'): Place | undefined {
   for (const root of space.roots) {
+    const page = pageOf(root);
     for (const { start, end, ignored } of root.ranges) {
       const address = ignored?.dataOnly === true && kind === 'execute' ? va : untagged(ignored, va);
-      if (address >= BigInt(start) && address < BigInt(end)) return { root, address };
+      // Ranges are whole pages.
+      const at = floorMultiple(address, page);
+      if (at >= start && at < end) return { root, address };
     }
   }
   return undefined;
@@ -169,7 +177,7 @@ export interface Stretch extends NumberRange {
 /** Most ranges are whole pages of one range of one root: found without BigInt arithmetic. */
 function singleStretch({ roots }: AddressSpace, { start, end }: VirtRange): Stretch | undefined {
   for (const root of roots) {
-    const page = (root.paging.levels[0] as LevelCodec).level.entrySpan;
+    const page = pageOf(root);
     const from = exactMultiple(start, page);
     const to = exactMultiple(end, page);
     if (root.fault !== undefined || !(from < to)) continue;

@@ -16,6 +16,9 @@ export function sameEffects(a: readonly Effect[], b: readonly Effect[]): boolean
   );
 }
 
+/** What no table at all does to leaves: where every accumulation begins. */
+export const NO_EFFECTS: readonly Effect[] = [];
+
 /** The effects of one entry under others. */
 interface Known {
   readonly compiled: CompiledShape;
@@ -40,9 +43,12 @@ function effectMask(compiled: CompiledShape): Halves {
   return mask;
 }
 
-/** Accumulates effects. Equal lists are one list, so that most comparisons of them are short. */
+/** So many answers are remembered; if there are ever more, it begins anew. */
+const MOST = 64;
+
+/** Accumulates effects. Equal lists mostly are one list, so that comparisons of them are short. */
 export class TableEffects {
-  readonly #known: Known[] = [];
+  #known: Known[] = [];
 
   /** What a table entry and those above it do to the leaves below. */
   below(compiled: CompiledShape, lo: number, hi: number, above: readonly Effect[]): readonly Effect[] {
@@ -56,7 +62,8 @@ export class TableEffects {
       }
     }
     const made = accumulateEffects(compiled, join(lo, hi), above);
-    const below = this.#known.find((known) => sameEffects(known.below, made))?.below ?? made;
+    const below = this.#known.find((known) => sameEffects(known.below, made))?.below ?? Object.freeze(made);
+    if (this.#known.length === MOST) this.#known = [];
     this.#known.push({ compiled, lo: ownLo, hi: ownHi, above, below });
     return below;
   }

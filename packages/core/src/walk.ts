@@ -2,17 +2,16 @@
  * Following one address through the tables: with a full trace (`walk`), for the answer alone (`translate`), or judging
  * an access (`access`). All three are one descent; faults are values and carry the architecture's own name and code.
  */
-import { withAccessOptions } from './access-options.ts';
-import { type PhysAddr, phys, type VirtAddr, virt } from './address.ts';
-import { join } from './compiled.ts';
-import { accumulateEffects, applyEffects, type Effect, numericFields } from './effective.ts';
+import { type PhysAddr, phys, TWO_64, type VirtAddr } from './address.ts';
+import { descend, faultOf } from './descend.ts';
+import type { Effect } from './effective.ts';
 import { ArgumentError } from './errors.ts';
 import type { AccessRequest, CommonAttributes, FaultEvent, FieldValues } from './format.ts';
-import { EMPTY, LEAF, MALFORMED, TABLE } from './level-codec.ts';
+import { TABLE } from './level-codec.ts';
 import { writeWord } from './memory.ts';
-import type { DecodedEntry, Paging } from './paging.ts';
-import { type AddressSpace, placeOf, type Root } from './space.ts';
-import { type Cursor, STOP, shapeAt, traverse } from './traverse.ts';
+import type { DecodedEntry } from './paging.ts';
+import type { AddressSpace } from './space.ts';
+import { shapeAt } from './traverse.ts';
 
 /** One table visited on the way. */
 export interface WalkStep {
@@ -99,128 +98,15 @@ export interface Walk {
   readonly outcome: Translation;
 }
 
-/** Makes a fault out of what was found. */
-function faultOf(
-  paging: Paging,
-  va: VirtAddr,
-  stage: FaultEvent['stage'],
-  reasons: readonly string[],
-  request: Required<AccessRequest>,
-  at?: { readonly level: number; readonly slot: number; readonly entry?: bigint | undefined },
-): Fault {
-  const { format, features } = paging;
-  const reason = reasons[0] ?? format.unmatched;
-  const report = format.fault({ reason, reasons, stage, level: at?.level, request, features });
-  return {
-    mapped: false,
-    va,
-    type: report.type,
-    code: report.code,
-    reason,
-    reasons,
-    stage,
-    level: at?.level,
-    hardwareLevel: report.level ?? (at === undefined ? undefined : paging.codec(at.level).level.hardware),
-    slot: at === undefined ? undefined : phys(at.slot),
-    entry: at?.entry,
-  };
-}
-
 /** The virtual address as the machine's word holds it. */
 function checked(space: AddressSpace, va: bigint): VirtAddr {
-  if (va < 0n || va >> 64n !== 0n) throw new ArgumentError('va', 'a virtual address has 64 bits', { va });
+  if (va < 0n || va >= TWO_64) throw new ArgumentError('va', 'a virtual address has 64 bits', { va });
   if (space.roots.length === 0) throw new ArgumentError('no-root', 'an address space needs a root');
-  return virt(va);
+  return va as VirtAddr;
 }
 
 /** In whose name faults are reported if nobody says. */
 const SUPERVISOR_READ: AccessRequest = { kind: 'read', privilege: 'supervisor' };
-
-/** An entry on the way, as the descent shows it. */
-type See = (cursor: Cursor, effects: readonly Effect[], entry?: bigint, effective?: FieldValues) => void;
-
-/** What a descent found. */
-interface Descent {
-  /** The root that was used; the first one if none translates the address. */
-  readonly root: Root;
-  /** Does that root translate the address? */
-  readonly translated: boolean;
-  /** The request with every option filled in. */
-  readonly request: Required<AccessRequest>;
-  readonly outcome: Translation;
-}
-
-/** The descent that everything here shares. `see` is told of every entry on the way. */
-function descend(space: AddressSpace, va: VirtAddr, { kind, privilege, options }: AccessRequest, see?: See): Descent {
-  const place = placeOf(space, va, kind);
-  const root = place?.root ?? (space.roots[0] as Root);
-  const { paging } = root;
-  const request = { kind, privilege, options: withAccessOptions(paging.format.access, root.options, options) };
-  const found = (outcome: Translation): Descent => ({ root, translated: place !== undefined, request, outcome });
-  const reason = place === undefined ? paging.format.nonCanonical : root.fault;
-  if (place === undefined || reason !== undefined) {
-    return found(faultOf(paging, va, 'address', [reason ?? paging.format.nonCanonical], request));
-  }
-  const { address } = place;
-  const page = paging.pageBytes;
-  const start = Number(address - (address % page));
-  let effects: readonly Effect[] = [];
-  let outcome: Translation | undefined;
-  const at = (cursor: Cursor): { level: number; slot: number; entry: bigint } => ({
-    level: cursor.level,
-    slot: cursor.slot,
-    entry: join(cursor.lo, cursor.hi),
-  });
-  const stop = (cursor: Cursor, kind: number): typeof STOP => {
-    see?.(cursor, effects, join(cursor.lo, cursor.hi));
-    const reasons = kind === LEAF ? [] : cursor.codec.reasons(cursor.lo, cursor.hi);
-    outcome = faultOf(paging, va, 'entry', reasons, request, at(cursor));
-    return STOP;
-  };
-  traverse(
-    space.memory,
-    { root, start, end: start + Number(page) },
-    {
-      table(cursor) {
-        const entry = join(cursor.lo, cursor.hi);
-        effects = accumulateEffects(shapeAt(cursor), entry, effects);
-        see?.(cursor, effects, entry);
-        return undefined;
-      },
-      leaf(cursor) {
-        const { entry, slot } = at(cursor);
-        const compiled = shapeAt(cursor);
-        const effective = applyEffects(numericFields(compiled, entry), effects);
-        see?.(cursor, effects, entry, effective);
-        const first = compiled.address.decode(cursor.lo, cursor.hi);
-        const span = BigInt(compiled.sharedAddress ? compiled.leafBytes : compiled.entryBytes);
-        outcome = {
-          mapped: true,
-          va,
-          pa: phys(BigInt(first) + (address % span)),
-          level: cursor.level,
-          hardwareLevel: cursor.codec.level.hardware,
-          leafBytes: BigInt(compiled.leafBytes),
-          shape: compiled.shape.name,
-          slot: phys(slot),
-          entry,
-          fields: effective,
-          common: paging.format.common?.toCommon(effective, paging.features),
-          root: root.label,
-        };
-        return STOP;
-      },
-      hole: (cursor) => stop(cursor, EMPTY),
-      malformed: (cursor) => stop(cursor, MALFORMED),
-      missing(cursor) {
-        see?.(cursor, effects);
-        outcome = faultOf(paging, va, 'memory', ['no_memory'], request, { level: cursor.level, slot: cursor.slot });
-        return STOP;
-      },
-    },
-  );
-  return found(outcome as Translation);
-}
 
 /**
  * Where an address leads: the physical address, or the fault. Permissions are not judged; see {@link access}.
