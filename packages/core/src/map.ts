@@ -11,7 +11,7 @@ import { planLeaves } from './leaf-plan.ts';
 import { gaps, type MapRow, RowCheck } from './map-check.ts';
 import { RowWriter } from './map-write.ts';
 import type { Attributes, LeafChoice, Paging } from './paging.ts';
-import { type AddressSpace, type Stretch, stretches, vaOf } from './space.ts';
+import { type AddressSpace, pageOf, type Stretch, stretches, vaOf } from './space.ts';
 
 /** A mapping to be made. */
 export interface MapRequest {
@@ -76,7 +76,7 @@ export interface MapPlan {
  */
 function physicalStart(pa: bigint, offset: number, { root, start, end }: Stretch): number {
   const { paging } = root;
-  const first = exactMultiple(pa, Number(paging.pageBytes)) + offset;
+  const first = exactMultiple(pa, pageOf(root)) + offset;
   if (first + (end - start) <= paging.paEnd) return first;
   const exact = pa + toBig(offset);
   paging.checkAddress(exact, paging.pageBytes);

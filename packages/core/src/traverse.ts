@@ -250,7 +250,8 @@ const cursorSets = new WeakMap<Root, CursorSet>();
 function cursorSet(root: Root, memory: Memory): CursorSet {
   const known = cursorSets.get(root);
   if (known !== undefined && !known.busy && known.memory === memory) {
-    for (const cursor of known.cursors) cursor.forget();
+    const { cursors } = known;
+    for (let level = 0; level < cursors.length; level++) (cursors[level] as Cursor).forget();
     return known;
   }
   const cursors = root.paging.levels.map((_, level) => new Cursor(root, level, memory));
@@ -266,22 +267,22 @@ export function traverse(memory: Memory, stretch: Stretch, visitor: Visitor): bo
   const { cursors } = set;
   const top = cursors[cursors.length - 1] as Cursor;
   top.enter(root.address, stretch.start, stretch.end);
+  // Nobody asks about holes: where there is one there are more, and they are passed over quickly.
+  const sweeps = visitor.bulk === undefined && visitor.hole === undefined;
   set.busy = true;
   try {
-    return visitTable(cursors, top, visitor);
+    return visitTable(cursors, top, visitor, sweeps);
   } finally {
     set.busy = false;
   }
 }
 
 /** Visits a table that its cursor has entered. */
-function visitTable(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor): boolean {
-  // Nobody asks about holes: where there is one there are more, and they are passed over quickly.
-  const sweeps = visitor.bulk === undefined && visitor.hole === undefined;
+function visitTable(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor, sweeps: boolean): boolean {
   let hole = false;
   while (cursor.va < cursor.tableEnd) {
     cursor.end = Math.min(cursor.entryVa + cursor.span, cursor.tableEnd);
-    const took = hole ? cursor.zeros() : (visitor.bulk?.(cursor) ?? 0);
+    const took = hole ? cursor.zeros() : sweeps ? 0 : (visitor.bulk?.(cursor) ?? 0);
     hole = false;
     if (took > 0) {
       advance(cursor, took);
@@ -294,7 +295,7 @@ function visitTable(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor
       return visitor.missing(cursor) !== STOP;
     }
     hole = sweeps && cursor.kind === EMPTY;
-    const action = hole ? SKIP : visitEntry(cursors, cursor, visitor);
+    const action = hole ? SKIP : visitEntry(cursors, cursor, visitor, sweeps);
     if (action === STOP) return false;
     if (action !== AGAIN) advance(cursor, 1);
   }
@@ -307,7 +308,7 @@ function advance(cursor: Cursor, slots: number): void {
   cursor.va = cursor.entryVa;
 }
 
-function visitEntry(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor): Action {
+function visitEntry(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor, sweeps: boolean): Action {
   switch (cursor.kind) {
     case LEAF:
       return visitor.leaf?.(cursor) ?? SKIP;
@@ -318,7 +319,7 @@ function visitEntry(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor
       if (action !== DESCEND) return action;
       const below = cursors[cursor.level - 1] as Cursor;
       below.enter(shapeAt(cursor).address.decode(cursor.lo, cursor.hi), cursor.va, cursor.end);
-      if (!visitTable(cursors, below, visitor)) return STOP;
+      if (!visitTable(cursors, below, visitor, sweeps)) return STOP;
       return visitor.leave?.(cursor) ?? SKIP;
     }
     default:

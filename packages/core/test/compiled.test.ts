@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { exactMultiple, toBig } from '../src/compiled.ts';
+import { exactMultiple, floorMultiple, maskedHalves, toBig } from '../src/compiled.ts';
 
 const TWO_64 = 1n << 64n;
 
@@ -26,6 +26,22 @@ describe('exact numbers', () => {
       }),
       { numRuns: 2000 },
     );
+  });
+
+  it('lie at or below every number that has 64 bits', () => {
+    fc.assert(
+      fc.property(value, unit, (number, bytes) => {
+        const got = floorMultiple(number, bytes);
+        if (number < 0n || number >= TWO_64) expect(got).toBeNaN();
+        else expect(BigInt(got)).toBe(number - (number % BigInt(bytes)));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('have halves, of which a mask keeps some bits', () => {
+    expect(maskedHalves(0xffff_ffff_8000_0fffn, { lo: -1, hi: 0xff })).toEqual({ lo: -0x7fff_f001, hi: 0xff });
+    expect(maskedHalves(0x1234_5678_9abc_def0n, { lo: 0xfff, hi: 0 })).toEqual({ lo: 0xef0, hi: 0 });
   });
 
   it('and BigInts come of them again', () => {

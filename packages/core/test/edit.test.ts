@@ -231,6 +231,28 @@ describe('protect', () => {
     ]);
   });
 
+  it('makes each change that is asked for, whichever was made before it', () => {
+    const made = mapped(0n, 0x2000n, { runs: false, maxLeafBytes: 0x1000n });
+    const page = (index: bigint): { start: bigint; end: bigint } => ({
+      start: index * 0x1000n,
+      end: (index + 1n) * 0x1000n,
+    });
+    const fields: Record<string, number> = { w: 0, nx: 1 };
+    protect(made.space, page(0n), { fields });
+    // The caller's own object, altered since.
+    fields.nx = 0;
+    protect(made.space, page(1n), { fields });
+    expect(seen(made, 'nx').map(([, , nx]) => nx)).toEqual([1, 0]);
+    delete fields.w;
+    protect(made.space, page(1n), { fields: { u: 1, nx: 0 } });
+    protect(made.space, page(0n), { fields });
+    expect(seen(made, 'nx').map(([, , nx]) => nx)).toEqual([0, 0]);
+    expect(seen(made, 'u').map(([, , u]) => u)).toEqual([0, 1]);
+    protect(made.space, page(0n), { set: 0x800n });
+    protect(made.space, page(1n), { clear: 0x800n });
+    expect(seen(made, 'd').map(([, , d]) => d)).toEqual([1, 0]);
+  });
+
   it('changes part of a run: all of it, its pieces, or nothing', () => {
     const range = { start: 0x1000n, end: 0x2000n };
     const whole = mapped(0n, 0x4000n);
