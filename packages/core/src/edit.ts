@@ -1,16 +1,15 @@
-/**
- * Editing what is mapped: plan, check, split at the edges, write. Unmapping is here; changing attributes is the same road
- * with another last step.
- */
+/** Unmapping and changing attributes: what is done to each leaf on the road that both share (`edit-road.ts`). */
 import type { TableAllocator } from './allocator.ts';
-import { type Change, ChangeLog, type TableRecord } from './change.ts';
-import { MalformedEntryError, NotMappedError, PartialLeafError } from './errors.ts';
+import { fitsRanges, rangesMask, scatter } from './bits.ts';
+import type { Change, ChangeLog } from './change.ts';
+import { type Halves, halves, join } from './compiled.ts';
+import { type EditStep, edit } from './edit-road.ts';
+import { AttributeError } from './errors.ts';
+import type { FieldValues } from './format.ts';
 import type { CompiledShape } from './level-codec.ts';
-import { SlotProbe } from './memory.ts';
-import type { Paging } from './paging.ts';
-import { type AddressSpace, type Stretch, stretches, type VirtRange } from './space.ts';
-import { allocateSplits, leafRange, splitEdges } from './split.ts';
-import { type Cursor, shapeAt, traverse, type Visitor } from './traverse.ts';
+import { addressBits, type Paging } from './paging.ts';
+import type { AddressSpace, VirtRange } from './space.ts';
+import { type Cursor, shapeAt } from './traverse.ts';
 
 /** How an edit treats the edges of its range and what is not mapped. */
 export interface EditOptions {
@@ -23,161 +22,6 @@ export interface EditOptions {
   readonly holes?: 'skip' | 'refuse';
   /** Where tables for splitting come from. Not supplied: an edit that has to split an entry is refused. */
   readonly allocator?: TableAllocator;
-}
-
-/** A stretch as it was asked for, and widened to whole leaves. */
-interface Part {
-  readonly asked: Stretch;
-  readonly whole: Stretch;
-  /** Does a leaf lie across an end of the widened stretch? */
-  readonly cut: boolean;
-}
-
-function isWider({ asked, whole }: Part): boolean {
-  return whole.start < asked.start || whole.end > asked.end;
-}
-
-/** Does the leaf under a cursor map something that was asked for? */
-function concerned(cursor: Cursor, asked: Stretch): boolean {
-  const { start, end } = leafRange(cursor);
-  return start < asked.end && end > asked.start;
-}
-
-/** How an edit treats edges and holes, all said. */
-export type EditWays = Required<Pick<EditOptions, 'partial' | 'holes'>>;
-
-/** What an edit does: a check of every leaf that will be changed, then the change. */
-export interface EditStep {
-  /** @throws if a leaf cannot be changed */
-  check(paging: Paging, shape: CompiledShape, lo: number, hi: number): void;
-  /** Changes the leaf under a cursor. Cannot fail. */
-  write(cursor: Cursor, log: ChangeLog): void;
-}
-
-/** Looks at everything that will be touched, so that nothing can fail once something was written. */
-class Inspection implements Visitor {
-  /** The stretch, widened to whole leaves if those are taken. */
-  start: number;
-  end: number;
-  /** Does a leaf lie across an end? */
-  across = false;
-  readonly #asked: Stretch;
-  readonly #partial: NonNullable<EditOptions['partial']>;
-  readonly #refuseHoles: boolean;
-  readonly #step: EditStep;
-  readonly probe: SlotProbe;
-
-  constructor(space: AddressSpace, asked: Stretch, { partial, holes }: EditWays, step: EditStep) {
-    this.#asked = asked;
-    this.#partial = partial;
-    this.#refuseHoles = holes === 'refuse';
-    this.#step = step;
-    this.probe = new SlotProbe(space.memory);
-    this.start = asked.start;
-    this.end = asked.end;
-  }
-
-  leaf(cursor: Cursor): undefined {
-    const compiled = shapeAt(cursor);
-    const leafStart = cursor.entryVa - (cursor.index % compiled.runEntries) * cursor.span;
-    const leafEnd = leafStart + compiled.leafBytes;
-    const across = leafStart < this.#asked.start || leafEnd > this.#asked.end;
-    if (across) this.#widen(leafStart, leafEnd);
-    this.probe.prove(cursor.slot);
-    // A leaf that will be split is not what gets changed: its pieces are, and splitting tells what those are.
-    if (!across || this.#partial !== 'split') this.#step.check(cursor.root.paging, compiled, cursor.lo, cursor.hi);
-  }
-
-  hole(cursor: Cursor): undefined {
-    if (!this.#refuseHoles) return;
-    throw new NotMappedError('not-mapped', 'part of the range is not mapped', { va: cursor.va, level: cursor.level });
-  }
-
-  malformed(cursor: Cursor): never {
-    throw new MalformedEntryError('malformed-entry', 'a malformed entry stands in the range', {
-      va: cursor.entryVa,
-      level: cursor.level,
-      slot: cursor.slot,
-    });
-  }
-
-  #widen(leafStart: number, leafEnd: number): void {
-    const { start, end } = this.#asked;
-    this.across = true;
-    if (this.#partial === 'refuse') {
-      throw new PartialLeafError('partial-leaf', 'the range ends inside a leaf', { leafStart, leafEnd, start, end });
-    }
-    if (this.#partial !== 'whole') return;
-    this.start = Math.min(this.start, leafStart);
-    this.end = Math.max(this.end, leafEnd);
-  }
-}
-
-function inspect(space: AddressSpace, asked: Stretch, ways: EditWays, step: EditStep): Part {
-  const seen = new Inspection(space, asked, ways, step);
-  traverse(space.memory, asked, seen);
-  if (!seen.across) return { asked, whole: asked, cut: false };
-  const part = { asked, whole: { ...asked, start: seen.start, end: seen.end }, cut: true };
-  if (isWider(part)) {
-    traverse(space.memory, part.whole, {
-      leaf(cursor) {
-        if (!concerned(cursor, asked)) return undefined;
-        seen.probe.prove(cursor.slot);
-        step.check(asked.root.paging, shapeAt(cursor), cursor.lo, cursor.hi);
-        return undefined;
-      },
-    });
-  }
-  return part;
-}
-
-/** Writes what was inspected. */
-class Edit implements Visitor {
-  readonly #part: Part;
-  readonly #wider: boolean;
-  readonly #step: EditStep;
-  readonly #log: ChangeLog;
-
-  constructor(part: Part, step: EditStep, log: ChangeLog) {
-    this.#part = part;
-    this.#wider = isWider(part);
-    this.#step = step;
-    this.#log = log;
-  }
-
-  leaf(cursor: Cursor): undefined {
-    if (!this.#wider || concerned(cursor, this.#part.asked)) this.#step.write(cursor, this.#log);
-  }
-}
-
-/** The common road: inspect all, allocate all, then split and write. */
-export function edit(
-  space: AddressSpace,
-  range: VirtRange,
-  ways: EditWays,
-  allocator: TableAllocator | undefined,
-  step: EditStep,
-): Change {
-  const parts = stretches(space, range).map((stretch) => inspect(space, stretch, ways, step));
-  const cut = parts.filter((part) => part.cut);
-  const tables = cut.length === 0 ? [] : allocateParts(space, cut, allocator, step);
-  const log = new ChangeLog();
-  for (const part of parts) {
-    if (part.cut) splitEdges(space, part.whole, tables[cut.indexOf(part)] as TableRecord[], log);
-    traverse(space.memory, part.whole, new Edit(part, step, log));
-  }
-  return log.finish();
-}
-
-/** Allocates what it takes to split the leaves across the ends of some parts. */
-function allocateParts(
-  space: AddressSpace,
-  parts: readonly Part[],
-  allocator: TableAllocator | undefined,
-  step: EditStep,
-): TableRecord[][] {
-  const wholes = parts.map(({ whole }) => whole);
-  return allocateSplits(space, wholes, allocator, (paging, shape, lo, hi) => step.check(paging, shape, lo, hi));
 }
 
 /**
@@ -201,3 +45,153 @@ const REMOVAL: EditStep = {
     log.entries++;
   },
 };
+
+/** New attributes: raw bits to set and to clear, or values of named fields; everything else stays. */
+export type AttributeChange = { readonly set?: bigint; readonly clear?: bigint } | { readonly fields: FieldValues };
+
+/** A leaf's attribute bits with named fields set anew. */
+function withFields(compiled: CompiledShape, before: bigint, values: FieldValues): bigint {
+  let bits = before;
+  for (const [name, value] of Object.entries(values)) {
+    const field = compiled.fields.find((candidate) => candidate.name === name);
+    const what = { field: name, value };
+    if (field === undefined) {
+      throw new AttributeError('attribute-field', `a ${compiled.shape.name} has no field of that name`, what);
+    }
+    const mask = rangesMask(field.bits);
+    if ((mask & addressBits(compiled)) !== 0n) {
+      throw new AttributeError('attribute-address', 'a field is part of the address', what);
+    }
+    if (!fitsRanges(value, field.bits)) {
+      throw new AttributeError('attribute-width', `a value does not fit a field of a ${compiled.shape.name}`, what);
+    }
+    bits = (bits & ~mask) | scatter(BigInt(value), field.bits);
+  }
+  return bits;
+}
+
+/** A leaf's word, without its address, with new attributes. */
+function changed(paging: Paging, compiled: CompiledShape, word: bigint, change: AttributeChange): bigint {
+  const address = addressBits(compiled);
+  let bits = word & ~address;
+  if ('fields' in change) {
+    bits = withFields(compiled, bits, change.fields);
+  } else {
+    const { set = 0n, clear = 0n } = change;
+    if (((set | clear) & address) !== 0n) {
+      throw new AttributeError('attribute-address', 'attribute bits reach into the address', {
+        bits: (set | clear) & address,
+      });
+    }
+    bits = (bits & ~clear) | set;
+  }
+  const moved = (bits ^ compiled.fixedValue) & compiled.fixedMask & ~address;
+  if (moved !== 0n) {
+    throw new AttributeError('attribute-fixed', `these bits make the entry a ${compiled.shape.name} and must stay`, {
+      bits: moved,
+    });
+  }
+  return paging.leafBits(compiled, bits);
+}
+
+/**
+ * What attributes become by one change, each worked out once. Neighbours mostly share them: the last answer is looked at
+ * first.
+ */
+class Protection implements EditStep {
+  readonly #change: AttributeChange;
+  /** The address bits of the shape that was last asked for. */
+  #mask: Halves = { lo: 0, hi: 0 };
+  readonly #known = new Map<CompiledShape, { readonly mask: Halves; readonly words: Map<bigint, Halves> }>();
+  #compiled: CompiledShape | undefined;
+  #words: Map<bigint, Halves> = new Map();
+  #lo = 0;
+  #hi = 0;
+  #last: Halves | undefined;
+
+  constructor(change: AttributeChange) {
+    this.#change = 'fields' in change ? { fields: { ...change.fields } } : { ...change };
+  }
+
+  /** Is this the change? It was copied: whose it is may alter it. */
+  makes(change: AttributeChange): boolean {
+    const own = this.#change;
+    if ('fields' in own) return 'fields' in change && sameFields(own.fields, change.fields);
+    return !('fields' in change) && own.set === change.set && own.clear === change.clear;
+  }
+
+  check(paging: Paging, compiled: CompiledShape, lo: number, hi: number): void {
+    this.#outcome(paging, compiled, lo, hi);
+  }
+
+  write(cursor: Cursor, log: ChangeLog): void {
+    const { lo, hi } = this.#outcome(cursor.root.paging, shapeAt(cursor), cursor.lo, cursor.hi);
+    const newLo = lo | (cursor.lo & this.#mask.lo);
+    const newHi = hi | (cursor.hi & this.#mask.hi);
+    if (newLo === (cursor.lo | 0) && newHi === (cursor.hi | 0)) return;
+    cursor.store(newLo, newHi);
+    log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'changed', cursor.level, cursor.span);
+    log.entries++;
+  }
+
+  /** The entry, but for its address, with the new attributes. */
+  #outcome(paging: Paging, compiled: CompiledShape, lo: number, hi: number): Halves {
+    if (compiled !== this.#compiled) this.#turnTo(compiled);
+    const plainLo = lo & ~this.#mask.lo;
+    const plainHi = hi & ~this.#mask.hi;
+    if (this.#last !== undefined && plainLo === this.#lo && plainHi === this.#hi) return this.#last;
+    const word = join(plainLo, plainHi);
+    let found = this.#words.get(word);
+    if (found === undefined) {
+      found = halves(changed(paging, compiled, word, this.#change));
+      this.#words.set(word, found);
+    }
+    this.#lo = plainLo;
+    this.#hi = plainHi;
+    this.#last = found;
+    return found;
+  }
+
+  #turnTo(compiled: CompiledShape): void {
+    const known = this.#known.get(compiled) ?? { mask: halves(compiled.address.mask), words: new Map() };
+    this.#known.set(compiled, known);
+    this.#compiled = compiled;
+    this.#mask = known.mask;
+    this.#words = known.words;
+    this.#last = undefined;
+  }
+}
+
+function sameFields(a: FieldValues, b: FieldValues): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && a[name] === b[name]);
+}
+
+/** The change that was made last in a space: who protects page by page mostly makes the same again. */
+const lastOf = new WeakMap<AddressSpace, Protection>();
+
+function protectionFor(space: AddressSpace, change: AttributeChange): Protection {
+  const last = lastOf.get(space);
+  if (last?.makes(change)) return last;
+  const made = new Protection(change);
+  lastOf.set(space, made);
+  return made;
+}
+
+/**
+ * Changes the attributes of what is mapped in a range; addresses and leaf sizes stay (apart from splits at the edges).
+ * @param range half-open, of whole smallest leaves
+ * @param change fields with new values, or raw bits to set and clear (`set` wins)
+ * @param options `holes` not supplied: `refuse`
+ * @throws AttributeError if the result cannot be expressed or would be another kind of entry, and as `unmap`; nothing is
+ *   changed then
+ */
+export function protect(
+  space: AddressSpace,
+  range: VirtRange,
+  change: AttributeChange,
+  options: EditOptions = {},
+): Change {
+  const { partial = 'split', holes = 'refuse' } = options;
+  return edit(space, range, { partial, holes }, options.allocator, protectionFor(space, change));
+}

@@ -13,10 +13,7 @@ export * from './convert.ts';
 export * from './diff.ts';
 export * from './dump.ts';
 export * from './early-shadow.ts';
-export {
-  type EditOptions,
-  unmap,
-} from './edit.ts';
+export * from './edit.ts';
 export * from './effective.ts';
 export * from './errors.ts';
 export * from './explain.ts';
@@ -43,7 +40,6 @@ export * from './memory.ts';
 export * from './note-page.ts';
 export * from './paging.ts';
 export * from './phases.ts';
-export * from './protect.ts';
 export * from './range.ts';
 export * from './range-set.ts';
 export * from './reachable-tables.ts';

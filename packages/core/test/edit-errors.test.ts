@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { phys } from '../src/address.ts';
-import { type EditOptions, unmap } from '../src/edit.ts';
+import { type AttributeChange, type EditOptions, protect, unmap } from '../src/edit.ts';
 import {
   ArgumentError,
   AttributeError,
@@ -13,7 +13,6 @@ import {
 } from '../src/errors.ts';
 import { map } from '../src/map.ts';
 import { writeWord } from '../src/memory.ts';
-import { type AttributeChange, protect } from '../src/protect.ts';
 import { mini, named } from './formats.ts';
 import { ALL, LOOK, mapped, tablesOf } from './mini-bed.ts';
 import { BASE, bed, refused } from './model.ts';

@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { phys, TWO_64 } from '../src/address.ts';
-import { unmap } from '../src/edit.ts';
+import { protect, unmap } from '../src/edit.ts';
 import { NotMappedError, PartialLeafError } from '../src/errors.ts';
 import { leaves, mappedRanges } from '../src/leaves.ts';
 import { map } from '../src/map.ts';
 import { readWord, writeWord } from '../src/memory.ts';
-import { protect } from '../src/protect.ts';
 import { translate } from '../src/walk.ts';
 import { mini, named, SUBJECTS } from './formats.ts';
 import { ALL, LOOK, MINI, mapped, tablesOf } from './mini-bed.ts';

@@ -1,10 +1,9 @@
 /** Random operations on tables, with a flat model beside them. */
 import { releaseTables } from '../src/change.ts';
-import { unmap } from '../src/edit.ts';
+import { protect, unmap } from '../src/edit.ts';
 import { NotMappedError, OutOfTablesError, OverlapError, PartialLeafError } from '../src/errors.ts';
 import type { FieldValues } from '../src/format.ts';
 import { map } from '../src/map.ts';
-import { protect } from '../src/protect.ts';
 import { split } from '../src/split.ts';
 import { eachTable } from '../src/table-links.ts';
 import { freeTables, merge } from '../src/tables.ts';

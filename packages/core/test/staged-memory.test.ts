@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { phys } from '../src/address.ts';
-import { unmap } from '../src/edit.ts';
+import { protect, unmap } from '../src/edit.ts';
 import { ReadOnlyMemoryError } from '../src/errors.ts';
 import { mappedRanges } from '../src/leaves.ts';
 import { map } from '../src/map.ts';
 import { readWord } from '../src/memory.ts';
 import { createPaging } from '../src/paging.ts';
-import { protect } from '../src/protect.ts';
 import { createSpace } from '../src/space.ts';
 import { StagedMemory, translateStaged } from '../src/staged-memory.ts';
 import { Translator } from '../src/translator.ts';
