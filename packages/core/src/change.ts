@@ -92,7 +92,9 @@ export class ChangeLog {
   /** The finished change: steps may note their ranges in any order, the change has them in rising order. */
   finish(): Change {
     const { allocated, detached, entries } = this;
-    return { invalidate: this.#inOrder().map(finished), allocated, detached, entries };
+    const single = this.#before.length === 0 ? this.#last : undefined;
+    const invalidate = single === undefined ? this.#inOrder().map(finished) : [finished(single)];
+    return { invalidate, allocated, detached, entries };
   }
 
   #noted(): Noted[] {

@@ -7,7 +7,7 @@ import { allocateAll, type Change, ChangeLog, type TableNeed, type TableRecord }
 import { exactMultiple, type Halves, halves, toBig } from './compiled.ts';
 import { ArgumentError, OutOfTablesError } from './errors.ts';
 import { fillerFor, type LeafFiller, type SizeOfLeaf, usableSizes } from './fill.ts';
-import { planLeaves } from './leaf-plan.ts';
+import { type LeafRow, planLeaves } from './leaf-plan.ts';
 import { gaps, type MapRow, RowCheck } from './map-check.ts';
 import { RowWriter } from './map-write.ts';
 import type { Attributes, LeafChoice, Paging } from './paging.ts';
@@ -110,6 +110,10 @@ class Fillers {
   }
 }
 
+function mapRow({ va, pa, size, count }: LeafRow<SizeOfLeaf>, fillers: Fillers): MapRow {
+  return { va, pa, size, count, filler: fillers.of(size), slot: 0, slots: 0 };
+}
+
 /** Plans the rows of leaves for a piece of a stretch that starts at `va` and goes to `pa`. */
 function planRows(request: MapRequest, fillers: Fillers, piece: Stretch, pa: number): MapRow[] {
   const { paging } = piece.root;
@@ -120,9 +124,8 @@ function planRows(request: MapRequest, fillers: Fillers, piece: Stretch, pa: num
     const limit = sizeText(maxLeafBytes ?? 0n);
     throw new ArgumentError('map-size', `no leaf of at most ${limit} fits the range`, { va, pa, bytes });
   }
-  return planned.map(({ va, pa, size, count }) => {
-    return { va, pa, size, count, filler: fillers.of(size), slot: 0, slots: 0 };
-  });
+  if (planned.length === 1) return [mapRow(planned[0] as LeafRow<SizeOfLeaf>, fillers)];
+  return planned.map((row) => mapRow(row, fillers));
 }
 
 function planPart(space: AddressSpace, request: MapRequest, stretch: Stretch, offset: number): Part {
@@ -142,8 +145,9 @@ function planParts(space: AddressSpace, request: MapRequest): Part[] {
   const { va, bytes } = request;
   if (bytes <= 0n) throw new ArgumentError('map-bytes', 'a mapping needs a positive size', { bytes });
   const parts = stretches(space, { start: va, end: va + bytes });
-  const from = parts[0]?.start ?? 0;
-  return parts.map((stretch) => planPart(space, request, stretch, stretch.start - from));
+  const first = parts[0] as Stretch;
+  if (parts.length === 1) return [planPart(space, request, first, 0)];
+  return parts.map((stretch) => planPart(space, request, stretch, stretch.start - first.start));
 }
 
 /**

@@ -122,7 +122,7 @@ export class Cursor {
     const words = this.#words;
     const first = ((slot - this.#base) / 4) | 0;
     const step = this.#wide ? 2 : 1;
-    const end = Math.min(first + this.slotsLeft * step, words.length);
+    const end = Math.min(first + this.slotsLeft * step, words.length) | 0;
     let at = first;
     if (this.#wide) {
       // Four entries at a time, until one of them is none.
