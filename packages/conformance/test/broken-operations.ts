@@ -11,9 +11,9 @@ export const brokenOperations: Readonly<Record<string, readonly Broken[]>> = {
       subject: () =>
         tampered((paging) => {
           const { address } = compiledLeaf(paging, 1);
-          const decode = address.decode.bind(address);
+          const low = address.low.bind(address);
           // Only in valid entries: whether an address can be held is asked without them.
-          patch(address, { decode: (lo: number, hi: number) => decode((lo & 1) === 1 ? lo ^ 0x20_0000 : lo, hi) });
+          patch(address, { low: (lo: number, hi: number) => low((lo & 1) === 1 ? lo ^ 0x20_0000 : lo, hi) });
         }),
     },
     {
