@@ -17,7 +17,7 @@ function checkRequest({ bytes, alignBytes }: TableRequest): void {
   }
 }
 
-/** Hands out one area upwards and never takes anything back. */
+/** Hands out one area upwards; takes back only what it handed out last, so that a change that fails uses nothing up. */
 export class BumpAllocator implements TableAllocator {
   readonly range: PhysRange;
   #next: bigint;
@@ -56,8 +56,10 @@ export class BumpAllocator implements TableAllocator {
     return phys(address);
   }
 
-  /** Does nothing: a bump area does not take tables back. */
-  free(): void {}
+  /** Takes back the table that was handed out last; any other stays used. */
+  free(address: PhysAddr, { bytes }: TableRequest): void {
+    if (address >= this.range.start && address + BigInt(bytes) === this.#next) this.#next = address;
+  }
 }
 
 /** Static tables of one level, as a kernel image reserves them. */
@@ -72,7 +74,10 @@ export interface StaticPool {
   readonly covers?: AddressRange;
 }
 
-/** Hands out the static tables of a kernel image, pool by pool in the order given. They cannot be given back. */
+/**
+ * Hands out the static tables of a kernel image, pool by pool in the order given; takes back only the one of a pool that
+ * it handed out last.
+ */
 export class StaticTables implements TableAllocator {
   readonly #pools: readonly { readonly pool: StaticPool; used: number }[];
 
@@ -124,8 +129,11 @@ export class StaticTables implements TableAllocator {
     return address;
   }
 
-  /** Does nothing: a static table stays part of the image. */
-  free(): void {}
+  /** Takes back the table of its pool that was handed out last; any other stays used. */
+  free(address: PhysAddr): void {
+    const found = this.#pools.find(({ pool, used }) => used > 0 && pool.addresses[used - 1] === address);
+    if (found !== undefined) found.used--;
+  }
 }
 
 /** Reuses freed tables of the same size, the last one first; asks another allocator when it has none. */

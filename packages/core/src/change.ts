@@ -8,6 +8,7 @@ import { toBig } from './compiled.ts';
 import { ArgumentError, AttributeError } from './errors.ts';
 import { SlotProbe } from './memory.ts';
 import type { AddressSpace } from './space.ts';
+import { OccupiedMemory, stillReached } from './table-guard.ts';
 
 /** Why cached translations of a range may be stale. */
 export type Cause =
@@ -44,8 +45,8 @@ export interface Change {
   /** Tables that were allocated and linked. */
   readonly allocated: readonly TableRecord[];
   /**
-   * Tables that were unlinked. They may be reused only after the invalidations are done: hand them to
-   * {@link releaseTables} then.
+   * Tables that were unlinked and that nothing in the address space links any more. They may be reused only after the
+   * invalidations are done: hand them to {@link releaseTables} then. What other address spaces link is not known here.
    */
   readonly detached: readonly TableRecord[];
   /** Leaf entries written or cleared. */
@@ -89,6 +90,16 @@ export class ChangeLog {
     this.#last = { start, end, cause, level, stride, tables };
   }
 
+  /** Takes back what was noted as detached although another entry of the space still links it. */
+  keepReached(space: AddressSpace): void {
+    const { detached } = this;
+    if (detached.length === 0) return;
+    const reached = stillReached(space, new Set(detached.map(({ address }) => Number(address))));
+    if (reached.size === 0) return;
+    const gone = detached.filter(({ address }) => !reached.has(Number(address)));
+    detached.splice(0, detached.length, ...gone);
+  }
+
   /** The finished change: steps may note their ranges in any order, the change has them in rising order. */
   finish(): Change {
     const { allocated, detached, entries } = this;
@@ -125,31 +136,6 @@ export interface TableNeed {
   readonly va: number;
 }
 
-/** Addresses that are in use. Most allocators count upwards: then none of them has to be looked for. */
-class Taken {
-  readonly #all: number[];
-  #highest: number;
-  #set: Set<number> | undefined;
-
-  constructor(addresses: readonly number[]) {
-    this.#all = [...addresses];
-    this.#highest = Math.max(...addresses);
-  }
-
-  /** Takes an address. False if it was taken before. */
-  take(address: number): boolean {
-    if (address > this.#highest) {
-      this.#highest = address;
-    } else {
-      this.#set ??= new Set(this.#all);
-      if (this.#set.has(address)) return false;
-    }
-    this.#all.push(address);
-    this.#set?.add(address);
-    return true;
-  }
-}
-
 /**
  * Allocates tables in the order in which they will be linked, all or none, and zeroes nothing yet.
  * @param missing what to throw if there is no allocator
@@ -159,15 +145,15 @@ class Taken {
 export function allocateAll(
   space: AddressSpace,
   { paging }: AddressSpace['roots'][number],
-  needs: readonly TableNeed[],
+  needs: Iterable<TableNeed>,
   allocator: TableAllocator | undefined,
   missing: () => Error,
 ): TableRecord[] {
   const records: TableRecord[] = [];
-  if (needs.length === 0) return records;
   if (allocator === undefined) throw missing();
-  // A root, or one table for two places, would make the tables point into themselves.
-  const taken = new Taken(space.roots.map(({ address }) => address));
+  // A table inside a root, or one for two places, would make the tables point into themselves.
+  const occupied = new OccupiedMemory();
+  for (const root of space.roots) occupied.take(root.address, root.paging.geometry.root.tableBytes);
   const probe = new SlotProbe(space.memory);
   try {
     for (const { level, va: start } of needs) {
@@ -175,14 +161,16 @@ export function allocateAll(
       const va = toBig(start) as VirtAddr;
       const address = phys(allocator.allocate({ level, va, bytes, alignBytes }));
       const first = Number(address);
-      if (!taken.take(first)) {
-        throw new ArgumentError('table-twice', 'the allocator handed out a table that is in use', { address, level });
-      }
       records.push({ level, va, bytes, alignBytes, address });
       paging.checkAddress(address, BigInt(alignBytes));
       const pointer = paging.codec(level + 1).table;
       if (pointer === undefined || !paging.canHold(pointer, first)) {
         throw new AttributeError('physical-address', 'a table pointer cannot hold that address', { address, level });
+      }
+      if (!occupied.take(first, bytes)) {
+        // It is somebody's already: not ours to give back.
+        records.pop();
+        throw new ArgumentError('table-twice', 'the allocator handed out a table that is in use', { address, level });
       }
       probe.prove(first, bytes);
     }

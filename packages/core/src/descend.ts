@@ -6,6 +6,7 @@ import { withAccessOptions } from './access-options.ts';
 import { type PhysAddr, phys, type VirtAddr } from './address.ts';
 import { floorMultiple, join, maskedHalves, toBig } from './compiled.ts';
 import type { Effect } from './effective.ts';
+import { ArgumentError } from './errors.ts';
 import type { AccessRequest, FaultEvent, FieldValues } from './format.ts';
 import { type Looks, looksOf } from './looks.ts';
 import type { Paging } from './paging.ts';
@@ -131,6 +132,16 @@ class Finder implements Visitor {
   }
 }
 
+/** @throws ArgumentError for a word that names no access or nobody */
+function checkRequest(kind: string, privilege: string): void {
+  if (kind !== 'read' && kind !== 'write' && kind !== 'execute') {
+    throw new ArgumentError('access-kind', 'an access reads, writes or executes', { kind });
+  }
+  if (privilege !== 'user' && privilege !== 'supervisor') {
+    throw new ArgumentError('access-privilege', 'an access is made by a user or a supervisor', { privilege });
+  }
+}
+
 /**
  * Descends to what answers for an address.
  * @param see told of every entry on the way
@@ -141,6 +152,7 @@ export function descend(
   { kind, privilege, options }: AccessRequest,
   see?: See,
 ): Descent {
+  checkRequest(kind, privilege);
   const place = placeOf(space, va, kind);
   const root = place?.root ?? (space.roots[0] as Root);
   const { paging } = root;

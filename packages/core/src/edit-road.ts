@@ -5,7 +5,7 @@
 import type { TableAllocator } from './allocator.ts';
 import { type Change, ChangeLog, type TableRecord } from './change.ts';
 import type { EditOptions } from './edit.ts';
-import { MalformedEntryError, NotMappedError, PartialLeafError } from './errors.ts';
+import { ArgumentError, MalformedEntryError, NotMappedError, PartialLeafError } from './errors.ts';
 import type { CompiledShape } from './level-codec.ts';
 import { SlotProbe } from './memory.ts';
 import type { Paging } from './paging.ts';
@@ -138,6 +138,16 @@ class Edit implements Visitor {
   }
 }
 
+/** @throws ArgumentError for a word that is no way */
+function checkWays({ partial, holes }: EditWays): void {
+  if (partial !== 'split' && partial !== 'refuse' && partial !== 'whole') {
+    throw new ArgumentError('edit-partial', 'a leaf across the edge is split, refused or taken whole', { partial });
+  }
+  if (holes !== 'skip' && holes !== 'refuse') {
+    throw new ArgumentError('edit-holes', 'what is not mapped is skipped or refused', { holes });
+  }
+}
+
 /** The common road: inspect all, allocate all, then split and write. */
 export function edit(
   space: AddressSpace,
@@ -146,6 +156,7 @@ export function edit(
   allocator: TableAllocator | undefined,
   step: EditStep,
 ): Change {
+  checkWays(ways);
   const parts = stretches(space, range).map((stretch) => inspect(space, stretch, ways, step));
   const cut = parts.filter((part) => part.cut);
   const tables = cut.length === 0 ? [] : allocateParts(space, cut, allocator, step);

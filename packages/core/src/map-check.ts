@@ -1,12 +1,14 @@
 /** Checking a mapping before anything is written: are its slots empty and writable, and which tables will it take? */
 import type { PhysAddr } from './address.ts';
-import type { TableNeed, TableRecord } from './change.ts';
-import { join } from './compiled.ts';
+import type { TableRecord } from './change.ts';
+import { join, toBig } from './compiled.ts';
 import { MalformedEntryError, OverlapError } from './errors.ts';
 import type { LeafFiller, SizeOfLeaf } from './fill.ts';
 import type { LeafRow } from './leaf-plan.ts';
 import { SlotProbe } from './memory.ts';
 import { type AddressSpace, type Stretch, vaOf } from './space.ts';
+import type { EnteredTables } from './table-guard.ts';
+import type { TableHole } from './table-needs.ts';
 import { type Action, type Cursor, DESCEND, SKIP, shapeAt, traverse, type Visitor } from './traverse.ts';
 
 /** A row of leaves on its way into the tables. */
@@ -37,27 +39,28 @@ function refuseMalformed(cursor: Cursor): never {
 
 /** Checks the rows of a stretch, in rising order, against what is there. */
 export class RowCheck implements Visitor {
-  /** Tables that are missing, in the order of linking. */
-  readonly needs: TableNeed[] = [];
+  /** Where tables are missing, in rising order. */
+  readonly holes: TableHole[] = [];
   /** Empty tables that give way to leaves. */
   readonly detached: TableRecord[] = [];
   readonly #space: AddressSpace;
   readonly #stretch: Stretch;
   readonly #probe: SlotProbe;
-  /** By level: up to which address there will be tables. */
-  readonly #covered: number[] = [];
+  readonly #entered: EnteredTables;
   #row: MapRow | undefined;
   #level = 0;
 
-  constructor(space: AddressSpace, stretch: Stretch) {
+  /** @param entered shared by all stretches of one request */
+  constructor(space: AddressSpace, stretch: Stretch, entered: EnteredTables) {
     this.#space = space;
     this.#stretch = stretch;
+    this.#entered = entered;
     this.#probe = new SlotProbe(space.memory);
   }
 
   /**
    * Checks one row.
-   * @throws OverlapError, MalformedEntryError or MemoryError if it cannot be written
+   * @throws OverlapError (`already-mapped`, `shared-table`), MalformedEntryError or MemoryError if it cannot be written
    */
   check(row: MapRow): void {
     const { va, count, size } = row;
@@ -78,7 +81,9 @@ export class RowCheck implements Visitor {
     if (cursor.level > this.#level) this.#probe.prove(cursor.slot);
     else if (cursor.level === this.#level) this.#take(cursor, 1);
     if ((cursor.lo | cursor.hi) !== 0) throw overlap('a non-empty software entry', cursor);
-    if (cursor.level > this.#level) this.#need(cursor.level - 1, cursor.va, cursor.end);
+    if (cursor.level > this.#level) {
+      this.holes.push({ level: cursor.level - 1, leafLevel: this.#level, from: cursor.va, to: cursor.end });
+    }
     return SKIP;
   }
 
@@ -87,6 +92,8 @@ export class RowCheck implements Visitor {
   }
 
   table(cursor: Cursor): Action {
+    const address = shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
+    this.#entered.enter(address, cursor.entryVa, cursor.slot);
     if (cursor.level > this.#level) return DESCEND;
     if (cursor.level === this.#level) this.#probe.prove(cursor.slot);
     const below = this.#stretch.root.paging.codec(cursor.level - 1).level;
@@ -95,7 +102,7 @@ export class RowCheck implements Visitor {
       va: vaOf(cursor.entryVa),
       bytes: below.tableBytes,
       alignBytes: below.alignBytes,
-      address: BigInt(shapeAt(cursor).address.decode(cursor.lo, cursor.hi)) as PhysAddr,
+      address: toBig(address) as PhysAddr,
     });
     return DESCEND; // An empty table left over from earlier is replaced; a leaf below it is an overlap.
   }
@@ -112,20 +119,6 @@ export class RowCheck implements Visitor {
     const row = this.#row as MapRow;
     if (row.slots === 0) row.slot = slot;
     if (slot === row.slot + row.slots * entryBytes) row.slots += slots;
-  }
-
-  /** Notes the tables that a hole needs, from the level below it down to the leaves' level. */
-  #need(level: number, from: number, to: number): void {
-    const { entrySpan, entries } = this.#stretch.root.paging.codec(level).level;
-    const span = entrySpan * entries;
-    for (let start = Math.floor(from / span) * span; start < to; start += span) {
-      // The rows of one request come in rising order; a table that an earlier row needed is not needed again.
-      if (start >= (this.#covered[level] ?? 0)) {
-        this.needs.push({ level, va: start });
-        this.#covered[level] = start + span;
-      }
-      if (level > this.#level) this.#need(level - 1, Math.max(from, start), Math.min(to, start + span));
-    }
   }
 }
 

@@ -3,7 +3,7 @@
  */
 import { type PhysAddr, sizeText, type VirtAddr } from './address.ts';
 import type { TableAllocator } from './allocator.ts';
-import { allocateAll, type Change, ChangeLog, type TableNeed, type TableRecord } from './change.ts';
+import { allocateAll, type Change, ChangeLog, type TableRecord } from './change.ts';
 import { exactMultiple, type Halves, halves, toBig } from './compiled.ts';
 import { ArgumentError, OutOfTablesError } from './errors.ts';
 import { fillerFor, type LeafFiller, type SizeOfLeaf, usableSizes } from './fill.ts';
@@ -12,6 +12,8 @@ import { gaps, type MapRow, RowCheck } from './map-check.ts';
 import { RowWriter } from './map-write.ts';
 import type { Attributes, LeafChoice, Paging } from './paging.ts';
 import { type AddressSpace, pageOf, type Stretch, stretches, vaOf } from './space.ts';
+import { EnteredTables } from './table-guard.ts';
+import { countTables, type TableHole, tablesOf } from './table-needs.ts';
 
 /** A mapping to be made. */
 export interface MapRequest {
@@ -44,7 +46,7 @@ export interface MapRequest {
 interface Part {
   readonly stretch: Stretch;
   readonly rows: readonly MapRow[];
-  readonly needs: readonly TableNeed[];
+  readonly holes: readonly TableHole[];
   readonly detached: readonly TableRecord[];
   /** The table pointers that the needed tables get, without their addresses, by the level that holds them. */
   pointers: readonly Halves[];
@@ -128,7 +130,13 @@ function planRows(request: MapRequest, fillers: Fillers, piece: Stretch, pa: num
   return planned.map((row) => mapRow(row, fillers));
 }
 
-function planPart(space: AddressSpace, request: MapRequest, stretch: Stretch, offset: number): Part {
+function planPart(
+  space: AddressSpace,
+  request: MapRequest,
+  stretch: Stretch,
+  offset: number,
+  entered: EnteredTables,
+): Part {
   const { root, start } = stretch;
   const first = physicalStart(request.pa, offset, stretch);
   const fillers = new Fillers(root.paging, request);
@@ -136,18 +144,22 @@ function planPart(space: AddressSpace, request: MapRequest, stretch: Stretch, of
     request.existing === 'keep'
       ? gaps(space, stretch).flatMap((gap) => planRows(request, fillers, { root, ...gap }, first + (gap.start - start)))
       : planRows(request, fillers, stretch, first);
-  const checked = new RowCheck(space, stretch);
+  const checked = new RowCheck(space, stretch, entered);
   for (const row of rows) checked.check(row);
-  return { stretch, rows, needs: checked.needs, detached: checked.detached, pointers: NOTHING, tables: NOTHING };
+  return { stretch, rows, holes: checked.holes, detached: checked.detached, pointers: NOTHING, tables: NOTHING };
 }
 
 function planParts(space: AddressSpace, request: MapRequest): Part[] {
-  const { va, bytes } = request;
+  const { va, bytes, existing = 'refuse' } = request;
+  if (existing !== 'refuse' && existing !== 'keep') {
+    throw new ArgumentError('map-existing', 'what is mapped already is refused or kept', { existing });
+  }
   if (bytes <= 0n) throw new ArgumentError('map-bytes', 'a mapping needs a positive size', { bytes });
   const parts = stretches(space, { start: va, end: va + bytes });
   const first = parts[0] as Stretch;
-  if (parts.length === 1) return [planPart(space, request, first, 0)];
-  return parts.map((stretch) => planPart(space, request, stretch, stretch.start - first.start));
+  const entered = new EnteredTables(space);
+  if (parts.length === 1) return [planPart(space, request, first, 0, entered)];
+  return parts.map((stretch) => planPart(space, request, stretch, stretch.start - first.start, entered));
 }
 
 /**
@@ -156,9 +168,12 @@ function planParts(space: AddressSpace, request: MapRequest): Part[] {
  */
 export function planMap(space: AddressSpace, request: MapRequest): MapPlan {
   const parts = planParts(space, request);
-  const tables = parts.flatMap(({ stretch, needs }) =>
-    needs.map(({ level, va }) => ({ level, va: vaOf(va), bytes: stretch.root.paging.codec(level).level.tableBytes })),
-  );
+  const tables = parts.flatMap(({ stretch, holes }) => {
+    const { paging } = stretch.root;
+    return Array.from(tablesOf(paging, holes), ({ level, va }) => {
+      return { level, va: vaOf(va), bytes: paging.codec(level).level.tableBytes };
+    });
+  });
   return {
     leaves: parts.flatMap(({ rows }) =>
       rows.map(({ va, pa, size, count }) => ({ va: vaOf(va), pa: BigInt(pa), leaf: size.choice, count })),
@@ -169,17 +184,18 @@ export function planMap(space: AddressSpace, request: MapRequest): MapPlan {
 }
 
 /** See {@link Part.pointers}. */
-function pointersFor({ stretch, needs }: Part, request: MapRequest): readonly Halves[] {
-  if (needs.length === 0) return NOTHING;
+function pointersFor({ stretch, holes }: Part, request: MapRequest): readonly Halves[] {
+  if (holes.length === 0) return NOTHING;
   const { paging } = stretch.root;
   const given = request.tableAttributes;
   const pointers: Halves[] = [];
-  for (const { level: below } of needs) {
-    const level = below + 1;
-    if (pointers[level] !== undefined) continue;
-    const compiled = paging.codec(level).table;
-    if (compiled === undefined) throw new ArgumentError('table-level', 'no table pointers at that level', { level });
-    pointers[level] = halves(paging.tableBits(compiled, typeof given === 'function' ? given(level) : given));
+  for (const { level: top, leafLevel } of holes) {
+    for (let level = top + 1; level > leafLevel; level--) {
+      if (pointers[level] !== undefined) continue;
+      const compiled = paging.codec(level).table;
+      if (compiled === undefined) throw new ArgumentError('table-level', 'no table pointers at that level', { level });
+      pointers[level] = halves(paging.tableBits(compiled, typeof given === 'function' ? given(level) : given));
+    }
   }
   return pointers;
 }
@@ -188,11 +204,12 @@ function pointersFor({ stretch, needs }: Part, request: MapRequest): readonly Ha
 function allocateParts(space: AddressSpace, parts: readonly Part[], { allocator, va }: MapRequest): void {
   try {
     for (const part of parts) {
-      const { stretch, needs } = part;
-      if (needs.length === 0) continue;
-      part.tables = allocateAll(space, stretch.root, needs, allocator, () => {
+      const { stretch, holes } = part;
+      if (holes.length === 0) continue;
+      const { paging } = stretch.root;
+      part.tables = allocateAll(space, stretch.root, tablesOf(paging, holes), allocator, () => {
         const what = 'the mapping needs tables and no allocator was given';
-        return new OutOfTablesError('no-allocator', what, { tables: needs.length, va });
+        return new OutOfTablesError('no-allocator', what, { tables: countTables(paging, holes), va });
       });
     }
   } catch (error) {
@@ -224,7 +241,7 @@ function noteDetached(log: ChangeLog, paging: Paging, table: TableRecord): void 
  *
  * All or nothing: the whole request is checked, and every table allocated, before the first write.
  * @throws ArgumentError for a bad range or size, AttributeError for attributes or addresses that the format cannot
- *   express, OverlapError if something is mapped there, MalformedEntryError if a malformed entry is in the way,
+ *   express, OverlapError if something is mapped there or a table on the way is linked twice in the range, MalformedEntryError if a malformed entry is in the way,
  *   OutOfTablesError without an allocator, MemoryError if tables lie outside memory
  */
 export function map(space: AddressSpace, request: MapRequest): Change {
@@ -233,5 +250,6 @@ export function map(space: AddressSpace, request: MapRequest): Change {
   allocateParts(space, parts, request);
   const log = new ChangeLog();
   for (const part of parts) writePart(space, part, log);
+  log.keepReached(space);
   return log.finish();
 }

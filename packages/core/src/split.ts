@@ -131,6 +131,12 @@ function entryWithin({ start, end }: Stretch, from: number, to: number, span: nu
   return Math.floor(Math.min(end, to) / span) > Math.ceil(Math.max(start, from) / span);
 }
 
+/** A table that splitting takes. */
+interface SplitNeed extends TableNeed {
+  /** Names the place: an entry that several addresses lead to is split once. */
+  readonly key: string;
+}
+
 /** Tables that making an edge a boundary will take, top down; none if it is one already. Proves that it can be done. */
 function splitNeeds(
   space: AddressSpace,
@@ -138,7 +144,7 @@ function splitNeeds(
   edge: Edge,
   prove: (slot: number) => void,
   check: PieceCheck,
-): TableNeed[] {
+): SplitNeed[] {
   const { root } = stretch;
   const leaf = leafAcross(space, root, edge);
   if (leaf === undefined) return [];
@@ -159,7 +165,7 @@ function splitNeeds(
     }
     shape = alone;
   }
-  const needs: TableNeed[] = [];
+  const needs: SplitNeed[] = [];
   for (let level = leaf.level; at % paging.codec(level).level.entrySpan !== 0; level--) {
     const span = paging.codec(level).level.entrySpan;
     const alone = level === 0 ? undefined : aloneAt(paging, level - 1);
@@ -168,21 +174,22 @@ function splitNeeds(
     mustHold(paging, alone, pa, pa + span - alone.entryBytes);
     const va = Math.floor(at / span) * span;
     if (entryWithin(stretch, va, va + span, alone.entryBytes)) tell(check, paging, alone, bits);
-    needs.push({ level: level - 1, va });
+    needs.push({ level: level - 1, va, key: `${leaf.slot} ${level} ${va - leaf.entryVa}` });
     pa += Math.floor((at % span) / alone.entryBytes) * alone.entryBytes;
     shape = alone;
   }
   return needs;
 }
 
-/** What splitting at the edges of a stretch will take: the tables, each once, in the order of linking. */
-function planSplits(space: AddressSpace, stretch: Stretch, check: PieceCheck): TableNeed[] {
+/**
+ * What splitting at the edges of a stretch will take: the tables, each once, in the order of linking.
+ * @param seen keys of the tables that other stretches take
+ */
+function planSplits(space: AddressSpace, stretch: Stretch, check: PieceCheck, seen: Set<string>): SplitNeed[] {
   const prove = writeProbe(space.memory);
-  const seen = new Set<string>();
   return edgesOf(stretch)
     .flatMap((edge) => splitNeeds(space, stretch, edge, prove, check))
-    .filter(({ level, va }) => {
-      const key = `${level}:${va}`;
+    .filter(({ key }) => {
       if (seen.has(key)) return false;
       seen.add(key);
       return true;
@@ -252,10 +259,15 @@ export function allocateSplits(
   allocator: TableAllocator | undefined,
   check: PieceCheck = () => {},
 ): TableRecord[][] {
-  const plans = parts.map((part) => ({ part, needs: planSplits(space, part, check) }));
+  const seen = new Set<string>();
+  const plans = parts.map((part) => ({ part, needs: planSplits(space, part, check, seen) }));
   const records: TableRecord[][] = [];
   try {
     for (const { part, needs } of plans) {
+      if (needs.length === 0) {
+        records.push([]);
+        continue;
+      }
       records.push(
         allocateAll(space, part.root, needs, allocator, () => {
           return new OutOfTablesError('no-allocator', 'splitting a leaf needs tables and no allocator was given', {

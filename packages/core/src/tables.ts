@@ -102,6 +102,7 @@ export function freeTables(
       missing: () => undefined,
     });
   }
+  progress.log.keepReached(space);
   return progress.log.finish();
 }
 
@@ -182,6 +183,7 @@ export function merge(space: AddressSpace, range: VirtRange, options: MergeOptio
     });
     if (options.runs !== false) joinRuns(space, part, limit, log);
   }
+  log.keepReached(space);
   return log.finish();
 }
 

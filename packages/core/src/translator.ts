@@ -104,7 +104,7 @@ export class Translator {
 
   /**
    * Translates one address.
-   * @param va any 64-bit address
+   * @param va a 64-bit address; bits above it are not looked at
    * @returns the physical address, or `undefined` if it is not mapped (ask `translate` of the address space why)
    */
   translate(va: bigint): PhysAddr | undefined {

@@ -35,8 +35,12 @@ describe('bump areas', () => {
     expect(bump.next).toBe(0x5000n);
     expect(bump.allocate(request(0))).toBe(0x5000n);
     expect(() => bump.allocate(request(0))).toThrow(OutOfTablesError);
-    bump.free();
+    // Only the last table comes back.
+    bump.free(phys(0x4000n), request(1));
     expect(() => bump.allocate(request(0))).toThrow(/0x6000/);
+    bump.free(phys(0x5000n), request(0));
+    expect(bump.next).toBe(0x5000n);
+    expect(bump.allocate(request(0))).toBe(0x5000n);
   });
 
   it('never hand out the same byte twice', () => {
@@ -78,8 +82,12 @@ describe('static tables', () => {
     expect(tables.allocate(request(1, 4096, 0x8000_0000n))).toBe(0x1000n);
     expect(tables.allocate(request(2))).toBe(0x3000n);
     expect(tables.left(2)).toBe(1);
-    tables.free();
+    // Only the last one of a pool comes back.
+    tables.free(phys(0x2000n));
     expect(tables.left(2)).toBe(1);
+    tables.free(phys(0x3000n));
+    expect(tables.left(2)).toBe(2);
+    expect(tables.allocate(request(2))).toBe(0x3000n);
   });
 
   it('say why there is none', () => {
