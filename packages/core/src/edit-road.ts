@@ -3,7 +3,7 @@
  * differs.
  */
 import type { TableAllocator } from './allocator.ts';
-import { type Change, ChangeLog, type TableRecord } from './change.ts';
+import { type Cause, type Change, ChangeLog, type TableRecord } from './change.ts';
 import type { EditOptions } from './edit.ts';
 import { ArgumentError, MalformedEntryError, NotMappedError, PartialLeafError } from './errors.ts';
 import type { CompiledShape } from './level-codec.ts';
@@ -11,7 +11,7 @@ import { SlotProbe } from './memory.ts';
 import type { Paging } from './paging.ts';
 import { type AddressSpace, type Stretch, stretches, type VirtRange } from './space.ts';
 import { allocateSplits, leafRange, splitEdges } from './split.ts';
-import { type Cursor, shapeAt, traverse, type Visitor } from './traverse.ts';
+import { type Action, type Cursor, SKIP, shapeAt, traverse, type Visitor } from './traverse.ts';
 
 /** A stretch as it was asked for, and widened to whole leaves. */
 interface Part {
@@ -36,10 +36,40 @@ export type EditWays = Required<Pick<EditOptions, 'partial' | 'holes'>>;
 
 /** What an edit does: a check of every leaf that will be changed, then the change. */
 export interface EditStep {
+  /** Why what was cached of a leaf is stale then. */
+  readonly cause: Cause;
   /** @throws if a leaf cannot be changed */
   check(paging: Paging, shape: CompiledShape, lo: number, hi: number): void;
   /** Changes the leaf under a cursor. Cannot fail. */
   write(cursor: Cursor, log: ChangeLog): void;
+}
+
+/** Does the edited range cover all that the entry under a cursor covers? */
+function isWhole(cursor: Cursor): boolean {
+  return cursor.va === cursor.entryVa && cursor.end === cursor.entryVa + cursor.span;
+}
+
+/**
+ * Tables that were dealt with from end to end, by level. Kernels link one table many times (a shadow of terabytes is a
+ * handful of them): to come again by another way finds nothing new.
+ */
+class DoneTables<T> {
+  readonly #levels: Map<number, T>[] = [];
+
+  /** What was noted of the table below an entry. */
+  at(cursor: Cursor): T | undefined {
+    return this.#levels[cursor.level]?.get(tableBelow(cursor));
+  }
+
+  note(cursor: Cursor, what: T): void {
+    const known = this.#levels[cursor.level] ?? new Map<number, T>();
+    this.#levels[cursor.level] = known;
+    known.set(tableBelow(cursor), what);
+  }
+}
+
+function tableBelow(cursor: Cursor): number {
+  return shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
 }
 
 /** Looks at everything that will be touched, so that nothing can fail once something was written. */
@@ -53,6 +83,7 @@ class Inspection implements Visitor {
   readonly #partial: NonNullable<EditOptions['partial']>;
   readonly #refuseHoles: boolean;
   readonly #step: EditStep;
+  readonly #done = new DoneTables<true>();
   readonly probe: SlotProbe;
 
   constructor(space: AddressSpace, asked: Stretch, { partial, holes }: EditWays, step: EditStep) {
@@ -63,6 +94,13 @@ class Inspection implements Visitor {
     this.probe = new SlotProbe(space.memory);
     this.start = asked.start;
     this.end = asked.end;
+  }
+
+  table(cursor: Cursor): Action | undefined {
+    if (!isWhole(cursor)) return undefined;
+    if (this.#done.at(cursor) === true) return SKIP;
+    this.#done.note(cursor, true);
+    return undefined;
   }
 
   leaf(cursor: Cursor): undefined {
@@ -119,12 +157,26 @@ function inspect(space: AddressSpace, asked: Stretch, ways: EditWays, step: Edit
   return part;
 }
 
-/** Writes what was inspected. */
+/**
+ * Writes what was inspected. Where a table is linked from several places of the range, its leaves are changed when it is met
+ * first; what was cached of them by way of the other links is stale all the same.
+ */
 class Edit implements Visitor {
   readonly #part: Part;
   readonly #wider: boolean;
   readonly #step: EditStep;
   readonly #log: ChangeLog;
+  /** Of every table that was changed from end to end: the lowest level at which something was. */
+  readonly #done = new DoneTables<number>();
+  /** The same of the table under way, and of those above it. */
+  #finest = NOTHING_CHANGED;
+  readonly #outer: number[] = [];
+  /** Tables that lie across an edge of the range: only a part of each was changed. */
+  readonly #across: number[] = [];
+  /** Up to here everything is noted as stale already. */
+  #noted = 0;
+  /** Takes the notes of what is noted already. */
+  #unheard: ChangeLog | undefined;
 
   constructor(part: Part, step: EditStep, log: ChangeLog) {
     this.#part = part;
@@ -134,9 +186,54 @@ class Edit implements Visitor {
   }
 
   leaf(cursor: Cursor): undefined {
-    if (!this.#wider || concerned(cursor, this.#part.asked)) this.#step.write(cursor, this.#log);
+    if (this.#wider && !concerned(cursor, this.#part.asked)) return;
+    if (cursor.va < this.#noted) {
+      this.#unheard ??= new ChangeLog();
+      this.#unheard.entries = 0;
+      this.#step.write(cursor, this.#unheard);
+      this.#log.entries += this.#unheard.entries;
+      return;
+    }
+    const before = this.#log.entries;
+    this.#step.write(cursor, this.#log);
+    if (this.#log.entries > before) this.#finest = Math.min(this.#finest, cursor.level);
+  }
+
+  table(cursor: Cursor): Action | undefined {
+    // Where leaves at the edges are passed over, nothing is changed from end to end.
+    if (this.#wider) return undefined;
+    const done = this.#done.at(cursor);
+    if (done !== undefined) {
+      if (done !== NOTHING_CHANGED) this.#note(cursor, done);
+      return SKIP;
+    }
+    // Which of its leaves were changed is not remembered: all of it counts.
+    const table = tableBelow(cursor) * 8 + cursor.level;
+    if (this.#across.includes(table)) this.#note(cursor, 0);
+    if (!isWhole(cursor)) this.#across.push(table);
+    this.#outer.push(this.#finest);
+    this.#finest = cursor.va < this.#noted ? 0 : NOTHING_CHANGED;
+    return undefined;
+  }
+
+  leave(cursor: Cursor): undefined {
+    if (this.#wider) return;
+    if (isWhole(cursor)) this.#done.note(cursor, this.#finest);
+    this.#finest = Math.min(this.#finest, this.#outer.pop() ?? NOTHING_CHANGED);
+  }
+
+  /** Notes the whole piece under an entry as stale, unless that was done. */
+  #note(cursor: Cursor, level: number): void {
+    this.#finest = Math.min(this.#finest, level);
+    if (cursor.va < this.#noted) return;
+    const { entrySpan } = cursor.root.paging.codec(level).level;
+    this.#log.note(cursor.va, cursor.end, this.#step.cause, level, entrySpan);
+    this.#noted = cursor.end;
   }
 }
+
+/** Instead of the lowest level at which something was changed. */
+const NOTHING_CHANGED = Number.POSITIVE_INFINITY;
 
 /** @throws ArgumentError for a word that is no way */
 function checkWays({ partial, holes }: EditWays): void {

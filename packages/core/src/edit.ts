@@ -38,6 +38,7 @@ export function unmap(space: AddressSpace, range: VirtRange, options: EditOption
 }
 
 const REMOVAL: EditStep = {
+  cause: 'removed',
   check() {},
   write(cursor, log) {
     cursor.store(0, 0);
@@ -99,6 +100,7 @@ function changed(paging: Paging, compiled: CompiledShape, word: bigint, change: 
  * first.
  */
 class Protection implements EditStep {
+  readonly cause = 'changed';
   readonly #change: AttributeChange;
   /** The address bits of the shape that was last asked for. */
   #mask: Halves = { lo: 0, hi: 0 };
