@@ -63,6 +63,13 @@ export class EnteredTables {
     for (const { address } of roots) this.#note(address, Number.NaN);
   }
 
+  #known(address: number): number | undefined {
+    if (this.#map !== undefined) return this.#map.get(address);
+    // Most are new, and to ask an array for index -1 is slow.
+    const at = this.#addresses.indexOf(address);
+    return at < 0 ? undefined : this.#vas[at];
+  }
+
   /**
    * Notes that a table was entered through an entry.
    * @param address of the table
@@ -71,7 +78,7 @@ export class EnteredTables {
    * @throws OverlapError `shared-table` if it was entered at another address before
    */
   enter(address: number, va: number, slot: number): void {
-    const known = this.#map === undefined ? this.#vas[this.#addresses.indexOf(address)] : this.#map.get(address);
+    const known = this.#known(address);
     if (known === va) return;
     if (known === undefined) {
       this.#note(address, va);
