@@ -2,7 +2,6 @@ export * from './architecture.ts';
 export * from './boot/boot.ts';
 export * from './boot/create-mapping.ts';
 export * from './boot/description.ts';
-export * from './boot/errors.ts';
 export * from './boot/fixmap.ts';
 export * from './boot/head.ts';
 export * from './boot/kasan.ts';

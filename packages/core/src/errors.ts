@@ -64,3 +64,6 @@ export class MemoryError extends PagefoldError {}
 
 /** A write to memory that can only be read. */
 export class ReadOnlyMemoryError extends MemoryError {}
+
+/** The modelled kernel would have stopped here (`BUG_ON`), or what its boot starts from is unusable. */
+export class BootError extends PagefoldError {}

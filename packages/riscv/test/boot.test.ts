@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { createSpace, hex, mappedRanges, phys, reachableTables, readWord, translate } from '@pagefold/core';
+import { BootError, createSpace, hex, mappedRanges, phys, reachableTables, readWord, translate } from '@pagefold/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  BootError,
   bootKernel,
   createMachine,
   fixToVirt,

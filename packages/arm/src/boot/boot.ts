@@ -1,5 +1,6 @@
 /** From a description to the tables of a stage, with everything that can be said about them. */
 import {
+  BootError,
   type BootedRoot,
   type BootedTable,
   type BootProvider,
@@ -13,7 +14,6 @@ import {
 import { FIXED } from '../layout/numbers.ts';
 import { LINUX_MAIR, LINUX_REMAP } from '../memory-types.ts';
 import { isOn, readArmDescription } from './description.ts';
-import { ArmBootError } from './errors.ts';
 import { earlyFixmapInit } from './fixmap.ts';
 import { createPageTables } from './head.ts';
 import { kasanEarlyInit, kasanInit } from './kasan.ts';
@@ -30,17 +30,17 @@ const STAGES: readonly BootStage[] = [
 
 /**
  * Boots a kernel up to a stage.
- * @throws ArmBootError `boot-stage` for an unknown stage, or where the description is unusable
+ * @throws BootError `boot-stage` for an unknown stage, or where the description is unusable
  */
 export function bootArmKernel(description: Capture, request: BootRequest): ArmKernel {
   const reached = STAGES.findIndex(({ name }) => name === request.stage);
   if (reached < 0) {
     const stages = STAGES.map(({ name }) => name).join(' ');
-    throw new ArmBootError('boot-stage', 'there is no such stage', { stage: request.stage, stages });
+    throw new BootError('boot-stage', 'there is no such stage', { stage: request.stage, stages });
   }
   const kernel = createKernel(readArmDescription(description), request.kasan);
   if (reached === 3 && !kernel.kasan) {
-    throw new ArmBootError('boot-stage', 'only a kernel with KASAN reaches that stage', { stage: request.stage });
+    throw new BootError('boot-stage', 'only a kernel with KASAN reaches that stage', { stage: request.stage });
   }
   createPageTables(kernel);
   if (kernel.kasan) kasanEarlyInit(kernel);

@@ -3,13 +3,20 @@
  * pages of its own while a copy of the root keeps the early shadow alive.
  * Source: Linux 6.12 arch/arm/mm/kasan_init.c.
  */
-import { lowerOf, type PhysAddr, phys, populateEarlyShadow, type SharedShadow, type Slot } from '@pagefold/core';
+import {
+  BootError,
+  lowerOf,
+  type PhysAddr,
+  phys,
+  populateEarlyShadow,
+  type SharedShadow,
+  type Slot,
+} from '@pagefold/core';
 import { FIXED, PMD_BYTES } from '../layout/numbers.ts';
 import { hardwarePte } from '../linux-hardware.ts';
 import { linuxMask } from '../linux-pte.ts';
 import { tableProtection } from '../linux-tables.ts';
 import { isOn } from './description.ts';
-import { ArmBootError } from './errors.ts';
 import type { ArmKernel } from './kernel.ts';
 import { SWAPPER_ENTRY } from './kernel-tables.ts';
 import { pageProtections } from './memory-types.ts';
@@ -19,9 +26,9 @@ const PAGE = 0x1000n;
 /** Static pages that the shadow shares. */
 export const KASAN_TABLES = ['kasan_early_shadow_page', 'kasan_early_shadow_pte'] as const;
 
-/** Where the shadow lies. @throws ArmBootError `kasan` if the kernel was built without */
+/** Where the shadow lies. @throws BootError `kasan` if the kernel was built without */
 function shadowOf({ addresses }: ArmKernel): { readonly start: bigint; readonly end: bigint; readonly offset: bigint } {
-  if (addresses.shadow === undefined) throw new ArmBootError('kasan', 'the kernel was built without KASAN');
+  if (addresses.shadow === undefined) throw new BootError('kasan', 'the kernel was built without KASAN');
   return addresses.shadow;
 }
 

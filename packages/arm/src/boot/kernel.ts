@@ -1,10 +1,18 @@
 /** A kernel that boots: what is known of it before the first instruction, and its memory. */
-import { higherOf, lowerOf, Memblock, type PhysAddr, phys, SparseMemory } from '@pagefold/core';
+import {
+  BootError,
+  describedSymbol,
+  higherOf,
+  lowerOf,
+  Memblock,
+  type PhysAddr,
+  phys,
+  SparseMemory,
+} from '@pagefold/core';
 import { armLayoutNumbers } from '../layout/create.ts';
 import { type ArmAddresses, clampVmalloc, PMD_BYTES, VMALLOC_BYTES } from '../layout/numbers.ts';
 import type { LinuxModel } from '../linux-pte.ts';
-import { type ArmDescription, isOn, memoryArguments, sizeArgument, splitOf, symbolOf } from './description.ts';
-import { ArmBootError } from './errors.ts';
+import { type ArmDescription, isOn, memoryArguments, sizeArgument, splitOf } from './description.ts';
 import { KernelTables } from './kernel-tables.ts';
 import type { ArmCpu } from './memory-types.ts';
 
@@ -48,7 +56,7 @@ function usableRam(description: ArmDescription, model: LinuxModel, physOffset: b
     if (start < end) memblock.add({ start, end });
   }
   if (memblock.memory.length === 0) {
-    throw new ArmBootError('no-memory', 'there is no memory where the kernel can use it', { physOffset });
+    throw new BootError('no-memory', 'there is no memory where the kernel can use it', { physOffset });
   }
   return memblock;
 }
@@ -63,20 +71,20 @@ function cpuOf(description: ArmDescription): ArmCpu {
 /**
  * The state before the first instruction.
  * @param kasan as if built with KASAN; not supplied: as described
- * @throws ArmBootError `load-address` if the kernel lies where it cannot run
+ * @throws BootError `load-address` if the kernel lies where it cannot run
  */
 export function createKernel(description: ArmDescription, kasan?: boolean): ArmKernel {
   const model: LinuxModel = isOn(description, 'ARM_LPAE') ? 'lpae' : 'short';
   const warnings: string[] = [];
   const vmsplit = splitOf(description);
   const withKasan = kasan ?? isOn(description, 'KASAN');
-  const text = symbolOf(description, '_text');
+  const text = describedSymbol(description, '_text');
   const asked = sizeArgument(description, 'vmalloc');
   const pageOffset = text & -(1n << 28n);
   const textOffset = text - pageOffset;
   const physOffset = description.loadAddress - textOffset;
   if (physOffset < 0n || physOffset % PMD_BYTES !== 0n) {
-    throw new ArmBootError('load-address', 'the kernel must be loaded at a multiple of 2 MiB plus its text offset', {
+    throw new BootError('load-address', 'the kernel must be loaded at a multiple of 2 MiB plus its text offset', {
       loadAddress: description.loadAddress,
       textOffset,
     });
@@ -96,13 +104,13 @@ export function createKernel(description: ArmDescription, kasan?: boolean): ArmK
     });
   const addresses = numbers();
   if (addresses.pageOffset !== pageOffset) {
-    throw new ArmBootError('description', 'the kernel is not linked where its split begins', { text, vmsplit });
+    throw new BootError('description', 'the kernel is not linked where its split begins', { text, vmsplit });
   }
   if (asked !== undefined && clampVmalloc(asked, pageOffset) !== asked) {
     warnings.push('vmalloc area is too small or too big, limited');
   }
   const sparse = new SparseMemory();
-  const symbolPa = (name: string): PhysAddr => phys(symbolOf(description, name) - pageOffset + physOffset);
+  const symbolPa = (name: string): PhysAddr => phys(describedSymbol(description, name) - pageOffset + physOffset);
   const root = phys(addresses.swapper - pageOffset + physOffset);
   const cpu = cpuOf(description);
   const staticNames = new Map<bigint, string>([[root, 'swapper_pg_dir']]);

@@ -1,17 +1,12 @@
 /**
  * What setup_arch does to the list of memory before the tables are made.
  * Source: Linux 6.12 arch/arm/mm/mmu.c (`adjust_lowmem_bounds`), init.c (`arm_memblock_init`), init/initramfs.c
- * (`reserve_initrd_mem`), drivers/of/fdt.c, drivers/of/of_reserved_mem.c, kernel/dma/contiguous.c.
+ * (`reserve_initrd_mem`), kernel/dma/contiguous.c.
  */
-import { type AddressRange, hex, higherOf, lowerOf } from '@pagefold/core';
+import { hex, higherOf, initrdOf, lowerOf, piecesOverlap, reservePiece, scanReservedMemory } from '@pagefold/core';
 import { PMD_BYTES } from '../layout/numbers.ts';
-import { type ArmDescription, type ArmReservation, isOn, sizeArgument } from './description.ts';
+import { type ArmDescription, isOn, sizeArgument } from './description.ts';
 import type { ArmKernel } from './kernel.ts';
-
-/** `SMP_CACHE_BYTES`: alignment of what asks for none. */
-const CACHE_BYTES = 64n;
-/** Physical addresses end here. */
-const PHYS_TOP = 1n << 40n;
 
 /** Contiguous memory: what the boot arguments or the build ask for. */
 function contiguousBytes(description: ArmDescription): bigint {
@@ -53,55 +48,19 @@ function adjustLowmem(kernel: ArmKernel): void {
   memblock.limit = memblockLimit;
 }
 
-function overlaps(a: AddressRange<bigint>, b: AddressRange<bigint>): boolean {
-  return a.start < b.end && b.start < a.end;
-}
-
 /** Whole pages of the initrd; given up if they are no memory, or in use. */
 function reserveInitrd({ description, memblock, warnings }: ArmKernel): void {
-  const { initrd } = description;
-  if (initrd === undefined) return;
+  const initrd = initrdOf(description);
+  if (initrd === undefined || initrd.start >= initrd.end) return;
   const pages = { start: initrd.start & ~0xfffn, end: (initrd.end + 0xfffn) & ~0xfffn };
   const where = `${hex(pages.start)}-${hex(pages.end)}`;
   if (!memblock.memory.some(({ start, end }) => start <= pages.start && pages.end <= end)) {
     warnings.push(`the initrd at ${where} is not in memory and is not used`);
-  } else if (memblock.reserved.some((used) => overlaps(used, pages))) {
+  } else if (memblock.reserved.some((used) => piecesOverlap(used, pages))) {
     warnings.push(`the initrd at ${where} lies where something is in use and is not used`);
   } else {
     memblock.reserve(pages);
   }
-}
-
-/** One child of /reserved-memory with a place. */
-function reserveNode(kernel: ArmKernel, { node, noMap, reusable }: ArmReservation, place: AddressRange<bigint>): void {
-  const { memblock, contiguous, warnings } = kernel;
-  if (reusable) contiguous.push(place);
-  if (!noMap) {
-    memblock.reserve(place);
-    return;
-  }
-  // What is in use already must stay mapped; a place that is no memory is not mapped anyway.
-  const busy = memblock.memory.some((bank) => overlaps(bank, place));
-  if (busy && memblock.reserved.some((used) => overlaps(used, place))) {
-    warnings.push(`${node} is in use already and stays mapped`);
-    return;
-  }
-  memblock.markNomap(place);
-}
-
-/** One child of /reserved-memory that leaves the place to the kernel. */
-function allocateNode(kernel: ArmKernel, { node, noMap, reusable, size, alignment, within }: ArmReservation): void {
-  const { memblock, contiguous, warnings } = kernel;
-  const align = alignment === 0n ? CACHE_BYTES : alignment;
-  for (const { start, end } of within.length === 0 ? [{ start: 0n, end: PHYS_TOP }] : within) {
-    const base = memblock.find(size, align, { min: start, max: end });
-    if (base === undefined) continue;
-    memblock.reserve({ start: base, end: base + size });
-    if (noMap) memblock.markNomap({ start: base, end: base + size });
-    if (reusable) contiguous.push({ start: base, end: base + size });
-    return;
-  }
-  warnings.push(`no memory for ${node}`);
 }
 
 /** What is in use when the kernel starts, and what the device tree and the boot arguments set aside. */
@@ -113,10 +72,8 @@ export function reserveMemory(kernel: ArmKernel): void {
   if (behind >= kernel.symbolPa('_end')) memblock.reserve({ start: kernel.symbolPa('_end'), end: behind + 0x2000n });
   reserveInitrd(kernel);
   memblock.reserve({ start: tables.root, end: tables.root + (model === 'short' ? 0x4000n : 0x5000n) });
-  if (description.dtb !== undefined) memblock.reserve(description.dtb);
-  for (const node of description.reservedMemory) if (node.place) reserveNode(kernel, node, node.place);
-  for (const piece of description.memreserve) memblock.reserve(piece);
-  for (const node of description.reservedMemory) if (!node.place) allocateNode(kernel, node);
+  if (description.dtb !== undefined) reservePiece(memblock, description.dtb.start, description.dtb.end);
+  kernel.contiguous.push(...scanReservedMemory(kernel));
   reserveContiguous(kernel);
   adjustLowmem(kernel);
 }

@@ -1,5 +1,6 @@
 /** From a description to the tables of a stage, with everything that can be said about them. */
 import {
+  BootError,
   type BootedRoot,
   type BootedTable,
   type BootProvider,
@@ -21,7 +22,6 @@ import { LINUX_MAIR } from '../memory-types.ts';
 import { tcrEl1 } from '../registers.ts';
 import { readDescription } from './description.ts';
 import { createIdmap, earlyMapKernel } from './early-map.ts';
-import { BootError } from './errors.ts';
 import { earlyFixmapInit, mapDeviceTree, mapEarlyConsole } from './fixmap.ts';
 import { kasanEarlyInit, kasanInit } from './kasan.ts';
 import { createKernel, idmapPaging, type Kernel, linearVa, symbolPa } from './kernel.ts';

@@ -3,11 +3,11 @@
  * Source: Linux 6.12 arch/arm64/Kconfig, lib/Kconfig.kfence, arch/arm64/kernel/pi/idreg-override.c,
  * arch/arm64/include/asm/setup.h (`rodata=`), arch/arm64/mm/mmu.c (`kfence.sample_interval=`).
  */
+import { BootError, commandOptions, memparse } from '@pagefold/core';
 import { GRANULES, type Granule, PAGE_BITS } from '../granule.ts';
 import type { KasanKind } from '../layout/shadow.ts';
 import { checkBuild, LINUX_BUILDS, type LinuxBuild, vaBitsMin } from '../linux-builds.ts';
 import type { BootDescription } from './description.ts';
-import { BootError } from './errors.ts';
 
 /** Build options and boot arguments. */
 export interface BuildOptions {
@@ -40,21 +40,6 @@ export interface BuildOptions {
   readonly kfence: boolean;
   /** Bytes of KFENCE's pool; 0 if it has none at boot, because it does not sample. */
   readonly kfencePoolBytes: bigint;
-}
-
-/** `memparse`: a number with an optional unit. */
-export function memparse(text: string): bigint {
-  const [, digits = '0', unit = ''] = /^(0x[0-9a-f]+|[0-9]+)([kmgtpe]?)/i.exec(text) ?? [];
-  return BigInt(digits) << BigInt(10 * (unit === '' ? 0 : 'kmgtpe'.indexOf(unit.toLowerCase()) + 1));
-}
-
-/** The values of all `name=value` of a command line, in their order. Dashes and underscores of the name are equal. */
-export function commandOptions(commandLine: string, name: string): string[] {
-  const prefix = `${name}=`.replaceAll('-', '_');
-  return commandLine
-    .split(/\s+/)
-    .filter((word) => word.slice(0, prefix.length).replaceAll('-', '_') === prefix)
-    .map((word) => word.slice(prefix.length));
 }
 
 /** Page sizes by bits 2:1 of the image header's flags. */

@@ -5,12 +5,11 @@
  * Contiguous groups follow one rule in both: a group is marked if the range covers it wholly and virtual and physical
  * address are equal modulo its size. Source: Linux 6.12 arch/arm64/kernel/pi/map_range.c, arch/arm64/mm/mmu.c.
  */
-import type { MemoryWindow, PhysAddr } from '@pagefold/core';
+import { BootError, type MemoryWindow, type PhysAddr } from '@pagefold/core';
 import { LINUX_BITS } from '../entry-bits.ts';
 import { contiguousEntries, hardwareLevel } from '../granule.ts';
 import { linuxAddressBits } from '../linux-addresses.ts';
 import { unsafeChange } from '../linux-changes.ts';
-import { BootError } from './errors.ts';
 import { type PageTree, reachTable, slotAt, tableBelow } from './page-tree.ts';
 
 /** By which rules a range is filled. Levels count from the pages. */

@@ -2,9 +2,9 @@
  * The main builder: the linear map, the device tree in the fixmap, changes of protection, mappings of firmware.
  * Source: Linux 6.12 arch/arm64/mm/mmu.c (`__create_pgd_mapping` and its children).
  */
+import { BootError } from '@pagefold/core';
 import { tableMask } from '../entry-bits.ts';
 import { fillTree } from './build-tree.ts';
-import { BootError } from './errors.ts';
 import type { PageTree } from './page-tree.ts';
 
 /** What a mapping must do without. What is not supplied is allowed. */

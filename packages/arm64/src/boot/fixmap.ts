@@ -3,6 +3,8 @@
  * linear map. Source: Linux 6.12 arch/arm64/mm/fixmap.c, arch/arm64/kernel/setup.c (`setup_machine_fdt`).
  */
 import {
+  BootError,
+  commandOptions,
   type FixmapEvent,
   FixmapPhase,
   latePhase,
@@ -15,9 +17,7 @@ import {
 } from '@pagefold/core';
 import { fixmapAddress, fixmapBytes, fixmapSlots } from '../layout/fixmap.ts';
 import { linuxAddressBits } from '../linux-addresses.ts';
-import { commandOptions } from './build-options.ts';
 import { createPgdMapping } from './create-mapping.ts';
-import { BootError } from './errors.ts';
 import { type Kernel, kernelRoot, symbolPa, tablesPa } from './kernel.ts';
 import { addressConfig, NO_TABLES, type PageTree, slotAt, tableBelow } from './page-tree.ts';
 

@@ -4,7 +4,6 @@ export * from './build-tree.ts';
 export * from './create-mapping.ts';
 export * from './description.ts';
 export * from './early-map.ts';
-export * from './errors.ts';
 export * from './fixmap.ts';
 export * from './kasan.ts';
 export * from './kernel.ts';

@@ -3,12 +3,20 @@
  * the shadow begins or ends inside a root entry, the table below that entry belongs to others too.
  * Source: Linux 6.12 arch/arm64/mm/kasan_init.c, mm/kasan/init.c (`kasan_populate_early_shadow`).
  */
-import { latePhase, type PhysAddr, phys, readWord, StaticTables, type TableAllocator, writeWord } from '@pagefold/core';
+import {
+  BootError,
+  latePhase,
+  type PhysAddr,
+  phys,
+  readWord,
+  StaticTables,
+  type TableAllocator,
+  writeWord,
+} from '@pagefold/core';
 import { tableMask } from '../entry-bits.ts';
 import { linuxAddressBits } from '../linux-addresses.ts';
 import { pteWrprotect } from '../linux-transitions.ts';
 import { copyRoot } from './early-map.ts';
-import { BootError } from './errors.ts';
 import { swapperTree } from './fixmap.ts';
 import { type Kernel, linearVa, symbolPa, symbolVa, tablesPa } from './kernel.ts';
 import { clearTable, newTable, type PageTree, slotAt, tableBelow, tableWord } from './page-tree.ts';

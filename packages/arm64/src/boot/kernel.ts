@@ -1,5 +1,15 @@
 /** A kernel in the middle of booting: what it was given, what it decided, its variables. */
-import { decodeRegister, Memblock, type Memory, type Paging, type PhysAddr, phys, SparseMemory } from '@pagefold/core';
+import {
+  BootError,
+  decodeRegister,
+  describedSymbol,
+  Memblock,
+  type Memory,
+  type Paging,
+  type PhysAddr,
+  phys,
+  SparseMemory,
+} from '@pagefold/core';
 import { type BootDecision, bootDecision, type IdRegisters, parseOverrides } from '../identification.ts';
 import { type KaslrPlace, kaslrPlace, MIN_IMAGE_ALIGN } from '../layout/kaslr.ts';
 import { type LayoutBase, type LayoutSymbols, layoutBase, layoutSymbols } from '../layout/symbols.ts';
@@ -7,8 +17,7 @@ import { linuxPaging, rootOffset } from '../linux-builds.ts';
 import { type LinuxProtections, linuxProtections } from '../linux-protections.ts';
 import { idAa64mmfr2 } from '../registers.ts';
 import { type BuildOptions, buildOptions } from './build-options.ts';
-import { type BootDescription, symbolOf } from './description.ts';
-import { BootError } from './errors.ts';
+import type { BootDescription } from './description.ts';
 import { lowPaging } from './page-tree.ts';
 
 /** The kernel. Members that are not read-only are its variables. */
@@ -78,7 +87,7 @@ function placeOf(
   if (!options.randomizeBase || options.nokaslr) return { ...still, random: false };
   const seed = description.kaslrSeed;
   if (seed !== undefined) return { ...kaslrPlace(symbols, { seed, imagePhys }), random: seed !== 0n };
-  const text = symbolOf(description, '_text');
+  const text = describedSymbol(description, '_text');
   const offset = text - symbols.KIMAGE_VADDR;
   const moved = text > still.imageStart && text < symbols.VMALLOC_END && (text - imagePhys) % MIN_IMAGE_ALIGN === 0n;
   if (!moved) {
@@ -152,7 +161,7 @@ export function createKernel(description: BootDescription, kasan?: boolean): Ker
 
 /** Where a symbol of the image lies. */
 export function symbolPa({ description }: Kernel, name: string): PhysAddr {
-  return phys(symbolOf(description, name) - symbolOf(description, '_text') + description.loadAddress);
+  return phys(describedSymbol(description, name) - describedSymbol(description, '_text') + description.loadAddress);
 }
 
 /** Where a symbol of the image runs. */

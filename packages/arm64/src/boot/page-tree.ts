@@ -4,6 +4,7 @@
  * are all trees of this kind; only the rules by which they are filled differ.
  */
 import {
+  BootError,
   createPaging,
   type Memory,
   type Paging,
@@ -20,7 +21,6 @@ import { arm64Stage1 } from '../format.ts';
 import { stage1Geometry } from '../geometry.ts';
 import { type AddressConfig, linuxAddress, linuxAddressBits } from '../linux-addresses.ts';
 import { isLpa2Build, type LinuxBuild, paBitsOf } from '../linux-builds.ts';
-import { BootError } from './errors.ts';
 
 /** A tree of tables and what it takes to build it. */
 export interface PageTree {

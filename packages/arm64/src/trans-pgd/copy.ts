@@ -2,8 +2,7 @@
  * A copy of the linear map that survives while memory is overwritten: for waking up from hibernation and for kexec.
  * Source: Linux 6.12 arch/arm64/mm/trans_pgd.c (`trans_pgd_create_copy`).
  */
-import { type Phase, type PhysAddr, phys, type TableAllocator, virt, writeWord } from '@pagefold/core';
-import { BootError } from '../boot/errors.ts';
+import { BootError, type Phase, type PhysAddr, phys, type TableAllocator, virt, writeWord } from '@pagefold/core';
 import { clearTable, newTable, type PageTree, slotAt, tableWord } from '../boot/page-tree.ts';
 import { LINUX_BITS, tableMask } from '../entry-bits.ts';
 import { hardwareLevel } from '../granule.ts';

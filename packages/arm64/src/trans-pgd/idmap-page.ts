@@ -2,8 +2,7 @@
  * An identity map of exactly one page, built from the page upwards, with as many levels as its address needs: also where
  * the address lies beyond what the kernel's own tables reach. Source: Linux 6.12 arch/arm64/mm/trans_pgd.c.
  */
-import { type Memory, type Paging, type Phase, type PhysAddr, writeWord } from '@pagefold/core';
-import { BootError } from '../boot/errors.ts';
+import { BootError, type Memory, type Paging, type Phase, type PhysAddr, writeWord } from '@pagefold/core';
 import { lowPaging, newTable, type PageTree, slotAt, tableWord } from '../boot/page-tree.ts';
 import { LINUX_BITS } from '../entry-bits.ts';
 import { hardwareLevel } from '../granule.ts';

@@ -1,5 +1,6 @@
 /** From a description to the tables of a stage, with everything that can be said about them. */
 import {
+  BootError,
   type BootedRoot,
   type BootedTable,
   type BootProvider,
@@ -18,7 +19,6 @@ import { parseRelease } from '../layout/release.ts';
 import { encodeSatp } from '../satp.ts';
 import { buildOptions } from './build-options.ts';
 import { readDescription } from './description.ts';
-import { BootError } from './errors.ts';
 import type { BootMachine, Kernel } from './kernel.ts';
 import { setupVm } from './setup-vm.ts';
 import { pagingInit } from './setup-vm-final.ts';

@@ -1,18 +1,24 @@
 /**
  * `setup_bootmem`: which memory there is, what of it is in use, and where the linear map begins.
- * Source: Linux 6.12 arch/riscv/mm/init.c, mm/memblock.c, drivers/of/fdt.c, drivers/of/of_reserved_mem.c,
- * init/initramfs.c, kernel/dma/contiguous.c.
+ * Source: Linux 6.12 arch/riscv/mm/init.c, mm/memblock.c, init/initramfs.c, kernel/dma/contiguous.c.
  */
-import { hex, Memblock } from '@pagefold/core';
-import { commandOptions, memparse } from './build-options.ts';
-import type { BootDescription, BootPiece, ReservedNode } from './description.ts';
+import {
+  commandOptions,
+  type DescribedPiece,
+  hex,
+  initrdOf,
+  Memblock,
+  memparse,
+  piecesOverlap,
+  reservePiece,
+  scanReservedMemory,
+} from '@pagefold/core';
+import type { BootDescription } from './description.ts';
 import { bugOn } from './errors.ts';
 import type { Kernel } from './kernel.ts';
 
 const PAGE = 4096n;
 const GIB_4 = 1n << 32n;
-/** `SMP_CACHE_BYTES`: alignment of what asks for none. */
-const CACHE_BYTES = 64n;
 /** Physical addresses end here, whatever a description says. */
 const PHYS_TOP = 1n << 56n;
 
@@ -22,10 +28,6 @@ function alignDown(value: bigint, unit: bigint): bigint {
 
 function alignUp(value: bigint, unit: bigint): bigint {
   return alignDown(value + unit - 1n, unit);
-}
-
-function overlaps(a: BootPiece, b: BootPiece): boolean {
-  return a.start < b.end && b.start < a.end;
 }
 
 /**
@@ -41,12 +43,6 @@ export function memblockOf(description: BootDescription, lowest: bigint): Memblo
     if (start < end) memblock.add({ start, end });
   }
   return memblock;
-}
-
-/** `memblock_reserve`; nothing if the range is empty. What lies beyond all physical addresses is cut off. */
-function reserve(memblock: Memblock, start: bigint, end: bigint): void {
-  const last = end < PHYS_TOP ? end : PHYS_TOP;
-  if (start < last) memblock.reserve({ start, end: last });
 }
 
 /** `memblock_end_of_DRAM`. */
@@ -88,68 +84,18 @@ function reserveInitrd(kernel: Kernel): void {
   const { memblock, description, kernelMap } = kernel;
   const given = initrdOf(description);
   if (given === undefined || given.start >= given.end) return;
-  const pages: BootPiece = { start: alignDown(given.start, PAGE), end: alignUp(given.end, PAGE) };
+  const pages: DescribedPiece = { start: alignDown(given.start, PAGE), end: alignUp(given.end, PAGE) };
   const where = `${hex(pages.start)}-${hex(pages.end)}`;
   if (!memblock.memory.some(({ start, end }) => start <= pages.start && pages.end <= end)) {
     kernel.warnings.push(`the initrd at ${where} is not in memory and is not used`);
     return;
   }
-  if (memblock.reserved.some((used) => overlaps(used, pages))) {
+  if (memblock.reserved.some((used) => piecesOverlap(used, pages))) {
     kernel.warnings.push(`the initrd at ${where} lies where something is in use and is not used`);
     return;
   }
-  reserve(memblock, pages.start, pages.end);
+  reservePiece(memblock, pages.start, pages.end);
   kernel.initrd = { start: kernelMap.va(given.start), end: kernelMap.va(given.end) };
-}
-
-/** The initrd of the command line (`initrd=START,SIZE`), else that of the device tree. */
-function initrdOf(description: BootDescription): BootPiece | undefined {
-  const [start, size] = commandOptions(description.commandLine, 'initrd').at(-1)?.split(',') ?? [];
-  if (start === undefined || size === undefined) return description.initrd;
-  return { start: memparse(start), end: memparse(start) + memparse(size) };
-}
-
-/** One child of /reserved-memory with a place. */
-function reserveNode(kernel: Kernel, { node, noMap }: ReservedNode, place: BootPiece): void {
-  const { memblock } = kernel;
-  if (place.start >= place.end) return;
-  if (!noMap) {
-    reserve(memblock, place.start, place.end);
-    return;
-  }
-  // What is in use already must stay mapped; a place that is no memory is not mapped anyway.
-  const busy = memblock.memory.some((bank) => overlaps(bank, place));
-  if (busy && memblock.reserved.some((used) => overlaps(used, place))) {
-    kernel.warnings.push(`${node} is in use already and stays mapped`);
-    return;
-  }
-  memblock.markNomap(place);
-}
-
-/** One child of /reserved-memory that leaves the place to the kernel. */
-function allocateNode(kernel: Kernel, { node, noMap, size, alignment, within }: ReservedNode): void {
-  const { memblock } = kernel;
-  const align = alignment === 0n ? CACHE_BYTES : alignment;
-  const places = within.length === 0 ? [{ start: 0n, end: PHYS_TOP }] : within;
-  for (const { start, end } of places) {
-    const base = memblock.find(size, align, { min: start, max: end < PHYS_TOP ? end : PHYS_TOP });
-    if (base === undefined) continue;
-    reserve(memblock, base, base + size);
-    if (noMap) memblock.markNomap({ start: base, end: base + size });
-    return;
-  }
-  kernel.warnings.push(`no memory for ${node}`);
-}
-
-/** `early_init_fdt_scan_reserved_mem`: nodes with a place, the reservation block, then nodes without a place. */
-function scanReservedMem(kernel: Kernel): void {
-  const { description, memblock } = kernel;
-  for (const node of description.reservedMemory) if (node.place) reserveNode(kernel, node, node.place);
-  for (const { start, end } of description.memreserve) {
-    if (start === end) break;
-    reserve(memblock, start, end);
-  }
-  for (const node of description.reservedMemory) if (!node.place) allocateNode(kernel, node);
 }
 
 /** `dma_contiguous_reserve`: one area below the limit of 32-bit DMA. */
@@ -159,7 +105,7 @@ function reserveContiguous(kernel: Kernel, limit: bigint): void {
   const align = addresses.pmdSize;
   const base = memblock.find(alignUp(options.cmaBytes, align), align, { max: limit });
   if (base === undefined) kernel.warnings.push('no memory for contiguous allocations');
-  else reserve(memblock, base, base + alignUp(options.cmaBytes, align));
+  else reservePiece(memblock, base, base + alignUp(options.cmaBytes, align));
 }
 
 /** Virtual addresses at or above this read as error numbers. */
@@ -184,7 +130,7 @@ export function setupBootmem(kernel: Kernel): void {
   const first = kernel.symbolPa(options.xip === undefined ? '_start' : '_sdata');
   const last = kernel.symbolPa('_end');
   const end = rv64 && options.strictKernelRwx ? alignUp(last, addresses.pmdSize) : last;
-  reserve(memblock, first, end);
+  reservePiece(memblock, first, end);
 
   // The linear map begins at a large page, so that it can use them.
   bugOn(memblock.memory.length === 0, 'no-memory', 'there is no memory');
@@ -193,13 +139,13 @@ export function setupBootmem(kernel: Kernel): void {
     kernelMap.vaPaOffset = addresses.pageOffset - kernel.physRamBase;
     capMemoryRange(memblock, kernel.physRamBase, kernel.physRamBase + addresses.kernVirtSize);
   } else {
-    reserve(memblock, errorPointers(kernel), GIB_4);
+    reservePiece(memblock, errorPointers(kernel), GIB_4);
   }
   kernel.maxPfn = endOfDram(memblock) / PAGE;
   const dma32Limit = alignDown(endOfDram(memblock), PAGE) < GIB_4 ? alignDown(endOfDram(memblock), PAGE) : GIB_4;
 
   reserveInitrd(kernel);
-  scanReservedMem(kernel);
-  reserve(memblock, description.dtb.address, description.dtb.address + description.dtb.size);
+  scanReservedMemory(kernel);
+  reservePiece(memblock, description.dtb.address, description.dtb.address + description.dtb.size);
   reserveContiguous(kernel, dma32Limit);
 }

@@ -2,9 +2,9 @@
  * What the kernel was built with and told on its command line, as far as its tables depend on it.
  * Source: Linux 6.12 arch/riscv/Kconfig, lib/Kconfig.kfence, lib/cmdline.c (`memparse`).
  */
+import { BootError, commandOptions, memparse } from '@pagefold/core';
 import type { MemoryTypes } from '../linux-config.ts';
 import type { BootDescription } from './description.ts';
-import { BootError } from './errors.ts';
 
 /** Build options. */
 export interface BuildOptions {
@@ -34,21 +34,6 @@ const TELLTALES: Readonly<Record<string, string>> = {
   CONFIG_RANDOMIZE_BASE: '__pi_set_nokaslr_from_cmdline',
   CONFIG_XIP_KERNEL: '_xiprom',
 };
-
-/** `memparse`: a number with an optional unit. */
-export function memparse(text: string): bigint {
-  const [, digits = '0', unit = ''] = /^(0x[0-9a-f]+|[0-9]+)([kmgtpe]?)/i.exec(text) ?? [];
-  return BigInt(digits) << BigInt(10 * (unit === '' ? 0 : 'kmgtpe'.indexOf(unit.toLowerCase()) + 1));
-}
-
-/** The values of all `name=value` of a command line, in their order. */
-export function commandOptions(commandLine: string, name: string): string[] {
-  const prefix = `${name}=`;
-  return commandLine
-    .split(/\s+/)
-    .filter((word) => word.startsWith(prefix))
-    .map((word) => word.slice(prefix.length));
-}
 
 /**
  * The build options of a description. What it does not say follows from its symbols if it has them all, else it is what

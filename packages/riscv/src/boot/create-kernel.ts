@@ -2,13 +2,12 @@
  * What `setup_vm` decides before it maps anything: where the kernel runs, in which mode, with which tools.
  * Source: Linux 6.12 arch/riscv/mm/init.c (`setup_vm`, `set_satp_mode`).
  */
-import { createNames, type PhysAddr, phys, RecordingAllocator } from '@pagefold/core';
+import { createNames, describedSymbol, type PhysAddr, phys, RecordingAllocator } from '@pagefold/core';
 import { linuxProtections } from '../linux-protections.ts';
 import { chooseMode, createSatpHart, findModePolicy, type ModePolicy } from '../mode-choice.ts';
 import { type RiscvMode, riscvPaging } from '../modes.ts';
 import { type KernelAddresses, kernelAddresses } from './addresses.ts';
 import { memblockOf } from './bootmem.ts';
-import { symbolOf } from './description.ts';
 import { bugOn } from './errors.ts';
 import { Fixmap } from './fixmap.ts';
 import { kaslrOffset, noKaslr } from './kaslr.ts';
@@ -19,7 +18,7 @@ import { createPtOps } from './pt-ops.ts';
 /** `_end - _start`, from the symbols or the image header. */
 function kernelSize({ description }: BootMachine): bigint {
   const end = description.symbols.get('_end');
-  const size = end === undefined ? (description.imageSize ?? 0n) : end - symbolOf(description, '_start');
+  const size = end === undefined ? (description.imageSize ?? 0n) : end - describedSymbol(description, '_start');
   bugOn(size <= 0n, 'kernel-size', 'neither _end nor the image header says how large the kernel is', { size });
   return size;
 }
@@ -28,7 +27,7 @@ function kernelSize({ description }: BootMachine): bigint {
 function virtOffset(machine: BootMachine, addresses: KernelAddresses): bigint {
   const { description, options } = machine;
   const { kaslrSeed, commandLine } = description;
-  const moved = symbolOf(description, '_start') - addresses.kernelLink;
+  const moved = describedSymbol(description, '_start') - addresses.kernelLink;
   if (!options.randomizeBase || noKaslr(commandLine)) return moved > 0n ? moved : 0n;
   // Without a seed the list of symbols may still come from a kernel that was moved.
   if (kaslrSeed === undefined) return moved > 0n ? moved : 0n;
@@ -38,7 +37,7 @@ function virtOffset(machine: BootMachine, addresses: KernelAddresses): bigint {
 /** `kernel_map`. */
 function placeKernel(machine: BootMachine, addresses: KernelAddresses): KernelMap {
   const { description, options } = machine;
-  const symbol = (name: string): bigint => symbolOf(description, name);
+  const symbol = (name: string): bigint => describedSymbol(description, name);
   const offset = virtOffset(machine, addresses);
   const placement: KernelPlacement = {
     xlen: addresses.xlen,
@@ -95,9 +94,9 @@ export function createKernel(machine: BootMachine): Kernel {
   const { mode, tried } = setSatpMode(machine);
   const addresses = kernelAddresses(mode, options);
   const kernelMap = placeKernel(machine, addresses);
-  const start = symbolOf(description, '_start');
+  const start = describedSymbol(description, '_start');
   const symbolPa = (name: string): PhysAddr =>
-    phys(kernelMap.paSymbol(symbolOf(description, name) - start + kernelMap.virtAddr));
+    phys(kernelMap.paSymbol(describedSymbol(description, name) - start + kernelMap.virtAddr));
   const thead = options.memoryTypes === 'thead';
   const paging = riscvPaging(mode, mode === 'sv32' ? [] : thead ? ['xtheadmae'] : ['svnapot', 'svpbmt']);
   const lowest = addresses.xlen === 32 ? kernelMap.physAddr : 0n;

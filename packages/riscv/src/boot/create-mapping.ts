@@ -5,6 +5,7 @@
  * table are filled in one go, so that a terabyte costs no more than its tables. Source: Linux 6.12 arch/riscv/mm/init.c.
  */
 import {
+  BootError,
   type LinuxNames,
   type MemoryWindow,
   type Phase,
@@ -19,7 +20,7 @@ import {
 import { entryBits, entryMask } from '../entry-bits.ts';
 import type { MemoryTypes } from '../linux-config.ts';
 import { makeEntry } from '../memory-types.ts';
-import { BootError, bugOn } from './errors.ts';
+import { bugOn } from './errors.ts';
 
 /** The tables that mappings are made in, and how new ones come about. */
 export interface MappingTarget {

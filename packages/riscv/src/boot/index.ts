@@ -14,8 +14,7 @@ export {
   type Mapping,
   type MappingTarget,
 } from './create-mapping.ts';
-export { type BootDescription, type BootPiece, type ReservedNode, readDescription } from './description.ts';
-export { BootError } from './errors.ts';
+export { type BootDescription, readDescription } from './description.ts';
 export { Fixmap } from './fixmap.ts';
 export {
   fitsPud,

@@ -2,9 +2,8 @@
  * The kernel's own mapping, and with which protection each part of it is mapped.
  * Source: Linux 6.12 arch/riscv/mm/init.c (`create_kernel_page_table`, `pgprot_from_va`), asm/sections.h.
  */
-import type { PhysAddr } from '@pagefold/core';
+import { describedSymbol, type PhysAddr } from '@pagefold/core';
 import { createPgdMapping, createPgdMappings } from './create-mapping.ts';
-import { symbolOf } from './description.ts';
 import type { Kernel } from './kernel.ts';
 
 /** Addresses of one symbol range, where the kernel runs. */
@@ -16,7 +15,7 @@ export interface TextRange {
 /** Where a symbol is when the kernel runs: moved with the kernel, whatever its list of symbols says. */
 export function runtimeSymbol(kernel: Kernel, name: string): bigint {
   const { description, kernelMap } = kernel;
-  return symbolOf(description, name) - symbolOf(description, '_start') + kernelMap.virtAddr;
+  return describedSymbol(description, name) - describedSymbol(description, '_start') + kernelMap.virtAddr;
 }
 
 /** Text and init text: what is executable. */

@@ -2,9 +2,8 @@
  * KASAN's early shadow: every address of the shadow leads to one and the same page, through tables of which each level
  * has one. Source: Linux 6.12 arch/riscv/mm/kasan_init.c (`kasan_early_init`, `kasan_swapper_init`).
  */
-import { type NameHelpers, type PhysAddr, type Slot, TABLE_NAMES, type TableName } from '@pagefold/core';
+import { BootError, type NameHelpers, type PhysAddr, type Slot, TABLE_NAMES, type TableName } from '@pagefold/core';
 import { entryFor, reachTable, slotIn, tableOf } from '../boot/create-mapping.ts';
-import { BootError } from '../boot/errors.ts';
 import type { Kernel } from '../boot/kernel.ts';
 import type { KasanPage } from './symbols.ts';
 
