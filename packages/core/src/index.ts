@@ -53,6 +53,7 @@ export * from './staged-memory.ts';
 export * from './table-counter.ts';
 export * from './table-links.ts';
 export * from './tables.ts';
+export * from './tlb.ts';
 export * from './translator.ts';
 export * from './traverse.ts';
 export * from './walk.ts';
