@@ -198,18 +198,23 @@ export function access(
     note(cursor.level, phys(cursor.slot), entry, entry | shapeAt(cursor).marks);
   });
   const { root, outcome } = found;
-  if (!outcome.mapped) return { ...outcome, allowed: false };
+  if (!outcome.mapped) return refused(outcome);
   const { paging } = root;
   const { format, features } = paging;
   const { reasons, set = 0n, clear = 0n } = format.access.check(outcome.fields, found.request, features);
   if (reasons.length > 0) {
     const { level, slot, entry } = outcome;
     const at = { level, slot: Number(slot), entry };
-    return { ...faultOf(paging, address, 'access', reasons, found.request, at), allowed: false };
+    return refused(faultOf(paging, address, 'access', reasons, found.request, at));
   }
   note(outcome.level, outcome.slot, outcome.entry, (outcome.entry | set) & ~clear);
   if (options.apply === true) applyUpdates(space, updates, format.entryBytes);
-  return { ...outcome, allowed: true, updates };
+  // The outcome was made for this call: adding to it is several times faster than copying it.
+  return Object.assign(outcome, { allowed: true as const, updates });
+}
+
+function refused(fault: Fault): Refused {
+  return Object.assign(fault, { allowed: false as const });
 }
 
 /** Writes all of the updates, or none if one cannot be written. */
