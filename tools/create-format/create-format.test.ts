@@ -1,4 +1,4 @@
-/** docs/guide/write-a-format.md, followed literally: create the package, take over its listings, run the kit. */
+/** docs/write-a-format.md, followed literally: create the package, take over its listings, run the kit. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { createFormat, namesOf } from './create.ts';
 import { filesOf } from './templates.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
-const guide = readFileSync(join(root, 'docs', 'guide', 'write-a-format.md'), 'utf8');
+const guide = readFileSync(join(root, 'docs', 'write-a-format.md'), 'utf8');
 const listings = [...guide.matchAll(/^```ts title="([^"]+)"\n([\s\S]*?)^```$/gm)].map(([, path = '', text = '']) => ({
   path,
   text,

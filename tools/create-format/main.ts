@@ -1,6 +1,6 @@
 /**
  * `pnpm create-format NAME`: a package for a new format, with a minimal format that passes the conformance kit. What to
- * do with it is in docs/guide/write-a-format.md.
+ * do with it is in docs/write-a-format.md.
  */
 import { createFormat } from './create.ts';
 
@@ -16,7 +16,7 @@ Now:
   pnpm install                                          links the new package
   pnpm vitest run packages/${name}                      the kit passes; make it stay so
 and when others shall find it: a line in packages/cli/src/registry.ts, a reference in tsconfig.json.
-docs/guide/write-a-format.md goes through it step by step.`);
+docs/write-a-format.md goes through it step by step.`);
 } catch (error) {
   console.error(`error: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 2;

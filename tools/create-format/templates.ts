@@ -1,5 +1,5 @@
 /**
- * The files of a new format's package. `src/format.ts` is the minimal format of docs/guide/write-a-format.md, word for
+ * The files of a new format's package. `src/format.ts` is the minimal format of docs/write-a-format.md, word for
  * word; a test holds the two together.
  */
 
