@@ -9,7 +9,10 @@ import { entriesOf, entryVa, type TableSource } from './tables.ts';
 
 /** Options of {@link cSource}. */
 export interface CSourceOptions extends SourceOptions {
-  /** Linkage of the arrays. Not supplied: `static`. */
+  /**
+   * Linkage of the arrays. No C code need name a table, so static ones are marked as used: a compiler would drop them.
+   * Not supplied: `extern`.
+   */
   readonly linkage?: 'static' | 'extern';
 }
 
@@ -21,7 +24,8 @@ function arrayText(named: NamedTable, options: CSourceOptions, names: ReadonlyMa
   const digits = String(entries.length - 1).length;
   const attributes = [`aligned(${alignBytes})`];
   if (options.section !== undefined) attributes.push(`section("${options.section}${symbol}")`);
-  const linkage = options.linkage === 'extern' ? '' : 'static ';
+  const linkage = options.linkage === 'static' ? 'static ' : '';
+  if (options.linkage === 'static') attributes.push('used');
   const lines = [
     `/* ${tableComment(table)} */`,
     `#define ${symbol.toUpperCase()}_ADDRESS UINT64_C(${hex(table.address)})`,

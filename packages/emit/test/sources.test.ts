@@ -7,25 +7,38 @@ import { collectTables, cSource, EmitError, gasSource, tableBinary, tablesDocume
 import { captureSpace, captureSpaces, oddPaging, oddSpace, smallSpace } from './spaces.ts';
 import { runTool, toolMissing } from './tools.ts';
 
-/** Runs a tool that makes an object of a source, and gives the bytes of the sections by symbol. */
-function sections(tool: 'cc' | 'as', source: string, symbols: readonly string[]): Map<string, Buffer> {
+/** Makes an object of a source and looks at it; `look` may write into the folder. */
+function withObject<T>(tool: 'cc' | 'as', source: string, look: (object: string, folder: string) => T): T {
   const folder = mkdtempSync(join(tmpdir(), 'pagefold-'));
   try {
     const object = join(folder, 'tables.o');
     const input = join(folder, tool === 'cc' ? 'tables.c' : 'tables.s');
     writeFileSync(input, source);
-    const strict = ['-std=c99', '-Wall', '-Wextra', '-Wpedantic', '-Werror', '-Wno-unused-const-variable', '-c'];
+    const strict = ['-std=c99', '-Wall', '-Wextra', '-Wpedantic', '-Werror', '-O2', '-c'];
     runTool(tool, tool === 'cc' ? [...strict, '-o', object, input] : ['-o', object, input]);
-    return new Map(
-      symbols.map((symbol) => {
-        const out = join(folder, 'bytes');
-        runTool('objcopy', ['-O', 'binary', '--only-section', `.tables.${symbol}`, object, out]);
-        return [symbol, readFileSync(out)];
-      }),
-    );
+    return look(object, folder);
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** The bytes of the sections of an object by symbol. */
+function sections(tool: 'cc' | 'as', source: string, symbols: readonly string[]): Map<string, Buffer> {
+  return withObject(tool, source, (object, folder) => {
+    const bytesOf = (symbol: string): Buffer => {
+      const out = join(folder, 'bytes');
+      runTool('objcopy', ['-O', 'binary', '--only-section', `.tables.${symbol}`, object, out]);
+      return readFileSync(out);
+    };
+    return new Map(symbols.map((symbol) => [symbol, bytesOf(symbol)]));
+  });
+}
+
+/** The symbols of an object, in rising order of their names. */
+function symbolsOf(tool: 'cc' | 'as', source: string): string[] {
+  const text = withObject(tool, source, (object) => runTool('nm', ['--format=posix', object]));
+  const lines = text.split('\n').filter((line) => line !== '');
+  return lines.map((line) => line.split(' ')[0] ?? '').sort();
 }
 
 const symbolOf = (label: string): string => label.toLowerCase().replaceAll(/[^a-z0-9]+/g, '_');
@@ -59,6 +72,14 @@ describe.each(spaces)('%s as source', (_, make) => {
     for (const { label, bytes } of tables) expect(found.get(symbolOf(label))?.equals(bytes)).toBe(true);
   });
 
+  test.skipIf(toolMissing('cc', 'nm'))('a compiler that optimizes keeps every table', () => {
+    const symbols = collectTables(make()).map(({ label }) => symbolOf(label));
+    for (const linkage of ['extern', 'static'] as const) {
+      expect(symbolsOf('cc', cSource(make(), { linkage }))).toEqual([...symbols].sort());
+    }
+    expect(cSource(make())).toBe(cSource(make(), { linkage: 'extern' }));
+  });
+
   test('is the same each time', () => {
     expect(cSource(make())).toBe(cSource(make()));
     expect(gasSource(make())).toBe(gasSource(make()));
@@ -71,7 +92,7 @@ describe('the text of sources', () => {
     const text = cSource(smallSpace());
     expect(text).toContain(
       '/* kernel.PGD: PGD (level 2) of riscv64 sv39 at 0x80001000, root */\n#define KERNEL_PGD_ADDRESS UINT64_C(0x80001000)\n' +
-        'static const uint64_t kernel_pgd[512] __attribute__((aligned(4096))) = {\n',
+        'const uint64_t kernel_pgd[512] __attribute__((aligned(4096))) = {\n',
     );
     expect(text).toContain('/* 0xffffffff80000000-0xffffffffc0000000 table kernel_pmd_1 at 0x80002000: v */');
     expect(text).toContain('/* 0xffffffff80000000-0xffffffff80200000 leaf 2M at 0x80200000: d a x r v */');
@@ -86,14 +107,16 @@ describe('the text of sources', () => {
     const plain = gasSource(smallSpace(), { comments: false, prefix: 'boot_', global: true });
     expect(plain).toContain('  .balign 4096\n  .globl boot_kernel_pgd\nboot_kernel_pgd:\n  .quad 0x');
     expect(plain).not.toContain('[300]');
-    expect(cSource(smallSpace(), { linkage: 'extern' })).not.toContain('static');
+    expect(cSource(smallSpace(), { linkage: 'static' })).toContain(
+      '\nstatic const uint64_t kernel_pgd[512] __attribute__((aligned(4096), used)) = {\n',
+    );
     expect(() => cSource(smallSpace(), { prefix: '1' })).toThrow(EmitError);
     expect(() => gasSource(smallSpace(), { section: '.x"' })).toThrow(EmitError);
   });
 
   test('32-bit entries are 32-bit words', () => {
     expect(gasSource(oddSpace())).toContain('  .long 0x12345a36 /* [0] 0x00000000-0x00001000 leaf 4K at 0xa12345000');
-    expect(cSource(oddSpace())).toContain('static const uint32_t root_level_0_0[256] __attribute__((aligned(1024)))');
+    expect(cSource(oddSpace())).toContain('\nconst uint32_t root_level_0_0[256] __attribute__((aligned(1024)))');
     expect(cSource(oddSpace())).toContain('permission=some');
   });
 });
@@ -148,6 +171,18 @@ describe('tables outside memory', () => {
 });
 
 describe('one blob', () => {
+  test.skipIf(toolMissing('as', 'objcopy'))('has at each offset what an assembler makes of the source', () => {
+    for (const make of [smallSpace, oddSpace]) {
+      const { bytes, manifest } = tableBinary(make());
+      const symbols = manifest.tables.map(({ label }) => symbolOf(label));
+      const found = sections('as', gasSource(make(), { section: '.tables.' }), symbols);
+      const pieces = manifest.tables.map(({ offset, bytes: size }) => bytes.subarray(offset, offset + size));
+      expect(symbols.map((symbol, i) => found.get(symbol)?.equals(pieces[i] ?? Buffer.of()))).toEqual(
+        symbols.map(() => true),
+      );
+    }
+  });
+
   test('holds every table at its offset and zeros between', () => {
     const { base, bytes, manifest } = tableBinary(oddSpace());
     expect(base).toBe(0x4000_4000n);
