@@ -1,6 +1,7 @@
 /**
  * House rules that no linter knows: core names no architecture; core and the architecture packages import no Node
- * built-in, depend on nothing else at run time and not on each other; no machine's paths anywhere.
+ * built-in, depend on nothing else at run time and not on each other; files stay short; every package carries the licence
+ * and says what it is; no machine's paths anywhere.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -57,12 +58,34 @@ for (const [name, allowed] of Object.entries(PURE)) {
   }
 }
 
+/** What a registry shows of a package, and what bundlers and package managers read. */
+const MEMBERS = ['description', 'license', 'repository', 'keywords', 'engines', 'sideEffects', 'exports', 'files'];
+const licence = readFileSync(join(root, 'LICENSE'), 'utf8');
+for (const name of readdirSync(join(root, 'packages'))) {
+  const manifest = join(root, 'packages', name, 'package.json');
+  if (!existsSync(manifest)) continue;
+  const members = JSON.parse(readFileSync(manifest, 'utf8')) as Record<string, unknown>;
+  for (const member of MEMBERS) if (!(member in members)) problems.push(`packages/${name}: no ${member}`);
+  const file = join(root, 'packages', name, 'LICENSE');
+  // A copy, because packing takes files of the package's own folder only, and no links.
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== licence) {
+    problems.push(`packages/${name}: LICENSE is not that of the repository`);
+  }
+}
+
 const tracked = execFileSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' }).split('\n').filter(Boolean);
 for (const file of tracked) {
   if (!/\.(ts|md|json|ya?ml|c|sh)$/.test(file) || /fixtures|vectors\//.test(file) || !existsSync(join(root, file)))
     continue;
   const found = /(?:^|[\s"'(=])(\/(?:home|root|work|Users)\/[\w.-]+)/m.exec(readFileSync(join(root, file), 'utf8'));
   if (found !== null) problems.push(`${file}: a path of a machine: ${found[1]}`);
+}
+
+const MAX_LINES = 400;
+for (const file of tracked) {
+  if (!file.endsWith('.ts') || !existsSync(join(root, file))) continue;
+  const lines = readFileSync(join(root, file), 'utf8').split('\n').length - 1;
+  if (lines > MAX_LINES) problems.push(`${file}: ${lines} lines, more than ${MAX_LINES}`);
 }
 
 for (const problem of problems) console.error(problem);

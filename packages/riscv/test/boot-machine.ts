@@ -1,7 +1,16 @@
 /** Machines to boot in tests: the captured one, and others made from it. */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { type Capture, type Memory, phys, SparseMemory, writeWord } from '@pagefold/core';
+import {
+  type Capture,
+  createSpace,
+  hex,
+  type Memory,
+  mappedRanges,
+  phys,
+  SparseMemory,
+  writeWord,
+} from '@pagefold/core';
 import { bootKernel, type Kernel, kernelAddresses, type RiscvMode } from '../src/index.ts';
 
 /** A folder with a capture of the early boot. */
@@ -79,4 +88,12 @@ export function machineWith(change: MachineChange): Capture {
 export function bootedKernel(change: MachineChange & { readonly kasan?: boolean }): Kernel {
   const stage = 'after_setup_vm_final';
   return bootKernel(machineWith(change), { stage, ...(change.kasan === undefined ? {} : { kasan: change.kasan }) });
+}
+
+/** Leaves of a root as lines. */
+export function rootLines(kernel: Kernel, label: string): string[] {
+  const space = createSpace(kernel.memory, { paging: kernel.paging, address: kernel.symbolPa(label) });
+  return mappedRanges(space, { start: 0n, end: 1n << 64n }).map(({ start, end, pa, level, bits }) => {
+    return `${hex(start)}-${hex(end)} ${hex(pa)} level ${level} ${hex(bits)}`;
+  });
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { BootError, createSpace, hex, mappedRanges, phys, reachableTables, readWord, translate } from '@pagefold/core';
+import { BootError, createSpace, hex, phys, reachableTables, readWord, translate } from '@pagefold/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -7,9 +7,7 @@ import {
   createMachine,
   fixToVirt,
   type Kernel,
-  KernelMap,
   kernelAddresses,
-  kernelVmArea,
   type RiscvMode,
   relocateKernel,
   riscvBoot,
@@ -22,6 +20,7 @@ import {
   captureUrl,
   type MachineChange,
   machineWith,
+  rootLines,
 } from './boot-machine.ts';
 import { PlainBoot, type PlainMachine } from './boot-reference.ts';
 
@@ -114,7 +113,6 @@ function compare(mode: 'sv39' | 'sv48' | 'sv57', change: MachineChange): void {
 }
 
 const MIB = 2n ** 20n;
-const text = (value: bigint): string => `0x${value.toString(16)}`;
 
 describe('other machines, against a slow and obvious boot', () => {
   const modes = ['sv39', 'sv48', 'sv57'] as const;
@@ -187,12 +185,12 @@ describe('other machines, against a slow and obvious boot', () => {
         compare(mode, {
           loadAddress: base,
           ram: [
-            [text(first), text(end)],
-            [text(second), text(last)],
+            [hex(first), hex(end)],
+            [hex(second), hex(last)],
           ],
-          dtb: { address: text(dtb), size: '0x7e8' },
-          initrd: { start: text(last - 0x9_1234n), end: text(last - 0x1_1000n) },
-          reservedMemory: [{ node: '/reserved-memory/n', base: text(node), size: '0x5000', no_map: noMap }],
+          dtb: { address: hex(dtb), size: '0x7e8' },
+          initrd: { start: hex(last - 0x9_1234n), end: hex(last - 0x1_1000n) },
+          reservedMemory: [{ node: '/reserved-memory/n', base: hex(node), size: '0x5000', no_map: noMap }],
           config: { CONFIG_KFENCE: kfence },
         });
       }),
@@ -200,14 +198,6 @@ describe('other machines, against a slow and obvious boot', () => {
     );
   });
 });
-
-/** Leaves of a root as lines. */
-function lines(kernel: Kernel, label: string): string[] {
-  const space = createSpace(kernel.memory, { paging: kernel.paging, address: kernel.symbolPa(label) });
-  return mappedRanges(space, { start: 0n, end: 1n << 64n }).map(({ start, end, pa, level, bits }) => {
-    return `${hex(start)}-${hex(end)} ${hex(pa)} level ${level} ${hex(bits)}`;
-  });
-}
 
 describe('what a description decides', () => {
   it('chooses the mode by probing the hardware, after the command line', () => {
@@ -223,11 +213,11 @@ describe('what a description decides', () => {
     for (const mode of ['sv39', 'sv48', 'sv57'] as const) {
       const kernel = bootKernel(machineWith({ mode }), { stage: 'start_kernel' });
       const fdt = fixToVirt(kernel.addresses, 'FIX_FDT');
-      expect(lines(kernel, 'early_pg_dir')).toEqual([
+      expect(rootLines(kernel, 'early_pg_dir')).toEqual([
         `${hex(fdt)}-${hex(fdt + 4n * MIB)} 0xbfe00000 level 1 0xe7`,
         '0xffffffff80000000-0xffffffff82000000 0x80200000 level 1 0xef',
       ]);
-      expect(lines(kernel, 'trampoline_pg_dir')).toEqual([
+      expect(rootLines(kernel, 'trampoline_pg_dir')).toEqual([
         '0xffffffff80000000-0xffffffff80200000 0x80200000 level 1 0xef',
       ]);
     }
@@ -240,7 +230,7 @@ describe('what a description decides', () => {
     const positions = (2n ** 30n - 0x1e6b000n) / (2n * MIB);
     const offset = (0xb397764968ca9b4fn % positions) * 2n * MIB;
     expect(kernel.kernelMap.virtAddr).toBe(0xffff_ffff_8000_0000n + offset);
-    expect(lines(kernel, 'trampoline_pg_dir')[0]).toMatch(`${hex(kernel.kernelMap.virtAddr)}-`);
+    expect(rootLines(kernel, 'trampoline_pg_dir')[0]).toMatch(`${hex(kernel.kernelMap.virtAddr)}-`);
     const still = { ...seeded, commandLine: 'nokaslr' };
     expect(bootKernel(still, { stage: 'start_kernel' }).kernelMap.placement.virtOffset).toBe(0n);
   });
@@ -248,7 +238,7 @@ describe('what a description decides', () => {
   it('takes a list of symbols that was moved as it is', () => {
     const { kernel, ...rest } = capturedMachine();
     const moved = Object.fromEntries(
-      Object.entries(kernel.symbols).map(([name, va]) => [name, text(BigInt(va) + 0x1_2a20_0000n - 0x1_0000_0000n)]),
+      Object.entries(kernel.symbols).map(([name, va]) => [name, hex(BigInt(va) + 0x1_2a20_0000n - 0x1_0000_0000n)]),
     );
     const booted = bootKernel({ ...rest, kernel: { ...kernel, symbols: moved } }, { stage: 'start_kernel' });
     expect(booted.kernelMap.placement.virtOffset).toBe(0x2a20_0000n);
@@ -295,7 +285,7 @@ describe('what a description decides', () => {
       dtb: { address: '0x87000000', size: '0x1000' },
     });
     expect(
-      lines(kernel, 'swapper_pg_dir')
+      rootLines(kernel, 'swapper_pg_dir')
         .filter((line) => line.startsWith('0xffffaf'))
         .every((line) => line.includes('level 0')),
     ).toBe(true);
@@ -303,7 +293,7 @@ describe('what a description decides', () => {
 
   it('maps the kernel executable throughout without strict protections', () => {
     const kernel = bootedKernel({ config: { CONFIG_STRICT_KERNEL_RWX: false } });
-    expect(lines(kernel, 'swapper_pg_dir').at(-1)).toBe(
+    expect(rootLines(kernel, 'swapper_pg_dir').at(-1)).toBe(
       '0xffffffff80000000-0xffffffff82000000 0x80200000 level 1 0xef',
     );
   });
@@ -314,84 +304,6 @@ describe('what a description decides', () => {
       bootedKernel({ mode, ram: [['0x80000000', '0x10080000000']] });
     }
     expect(performance.now() - before).toBeLessThan(3000);
-  });
-});
-
-describe('RV32: the kernel lies in the linear map', () => {
-  const symbols = ['early_pg_dir', 'trampoline_pg_dir', 'swapper_pg_dir', 'fixmap_pte'];
-  const description = {
-    arch: 'riscv32',
-    commandLine: '',
-    kernel: {
-      loadAddress: '0x80400000',
-      symbols: {
-        _start: '0xc0000000',
-        __init_data_begin: '0xc0800000',
-        __start_rodata: '0xc0c00000',
-        _data: '0xc1000000',
-        _end: '0xc1234000',
-        ...Object.fromEntries(symbols.map((name, i) => [name, text(0xc120_0000n + BigInt(i) * 4096n)])),
-      },
-    },
-    dtb: { address: '0x87f01000', size: '0x2000' },
-    ram: [{ base: '0x80000000', size: '0x8000000' }],
-  };
-
-  it('maps kernel and device tree with top-level leaves at first', () => {
-    const kernel = bootKernel(description, { stage: 'start_kernel' });
-    expect(lines(kernel, 'early_pg_dir')).toEqual([
-      `${hex(fixToVirt(kernel.addresses, 'FIX_FDT'))}-${hex(fixToVirt(kernel.addresses, 'FIX_FDT') + 4n * MIB)} 0x87c00000 level 1 0xe7`,
-      '0xc0000000-0xc1400000 0x80400000 level 1 0xef',
-    ]);
-    expect(lines(kernel, 'trampoline_pg_dir')).toEqual(['0xc0000000-0xc0400000 0x80400000 level 1 0xef']);
-  });
-
-  it('maps all memory from the kernel on with pages in the end', () => {
-    const kernel = bootKernel(description, { stage: 'after_setup_vm_final' });
-    const found = lines(kernel, 'swapper_pg_dir').slice(1);
-    expect(found).toEqual([
-      '0xc0000000-0xc0800000 0x80400000 level 0 0xeb',
-      '0xc0800000-0xc7c00000 0x80c00000 level 0 0xe7',
-    ]);
-    expect(kernel.satp >> 31n).toBe(1n);
-    expect(kernel.kernelMap.vaPaOffset).toBe(0x3fc0_0000n);
-  });
-});
-
-describe('a kernel that executes in place', () => {
-  it('maps flash and RAM apart, in Sv39', () => {
-    const { kernel, ...rest } = capturedMachine();
-    const link = 0xffff_ffff_8000_0000n;
-    const description = {
-      ...rest,
-      kernel: {
-        ...kernel,
-        loadAddress: '0x21000000',
-        symbols: {
-          ...kernel.symbols,
-          _xiprom: text(link),
-          _exiprom: text(link + 0x70_0000n),
-          _sdata: text(link + 0x80_0000n),
-        },
-      },
-      config: {
-        CONFIG_XIP_KERNEL: true,
-        CONFIG_XIP_PHYS_ADDR: '0x21000000',
-        CONFIG_PHYS_RAM_BASE: '0x80000000',
-        CONFIG_KFENCE: false,
-      },
-    };
-    const booted = bootKernel(description, { stage: 'after_setup_vm_final' });
-    expect(booted.mode).toBe('sv39');
-    expect(lines(booted, 'swapper_pg_dir').slice(-2)).toEqual([
-      '0xffffffff80000000-0xffffffff80800000 0x21000000 level 1 0xef',
-      '0xffffffff80800000-0xffffffff82000000 0x80000000 level 1 0xe7',
-    ]);
-    expect(lines(booted, 'trampoline_pg_dir')).toEqual([
-      '0xffffffff80000000-0xffffffff80200000 0x21000000 level 1 0xef',
-    ]);
-    expect(booted.kernelMap.paSymbol(link + 0x90_0000n)).toBe(0x8010_0000n);
-    expect(booted.kernelMap.paSymbol(link + 0x10_0000n)).toBe(0x2110_0000n);
   });
 });
 
@@ -425,20 +337,6 @@ describe('where the kernel would have stopped', () => {
     expect(() => bootKernel(without, { stage: 'start_kernel' })).toThrow(/early_pg_dir/);
     expect(() => bootKernel(capturedMachine(), { stage: 'lunch' })).toThrow(/boot-stage/);
     expect(() => bootKernel(capturedMachine(), { stage: 'after_kasan_init' })).toThrow(/boot-stage/);
-  });
-});
-
-describe('a kernel inside the vmalloc area (the 2020 proposal)', () => {
-  it('takes whole large pages of it; a kernel elsewhere takes none', () => {
-    const booted = setupVm(createMachine(capturedMachine()));
-    expect(kernelVmArea(booted)).toBe(undefined);
-    const { placement } = booted.kernelMap;
-    const virtAddr = booted.addresses.vmalloc.end - 0x8000_0000n;
-    const kernelMap = new KernelMap({ ...placement, virtAddr });
-    expect(kernelVmArea({ kernelMap, addresses: booted.addresses })).toEqual({
-      start: virtAddr,
-      end: virtAddr + 0x200_0000n,
-    });
   });
 });
 
