@@ -48,6 +48,25 @@ export const brokenDescriptions: Readonly<Record<string, readonly Broken[]>> = {
       subject: () => subject({ attributes: ['w', 'nope'] }),
     },
     {
+      what: 'two shapes of one level with one name',
+      rule: 'shape-twice',
+      subject: () =>
+        tampered(({ levels }) => {
+          const [first, second] = levels[1]?.leaves ?? [];
+          patch(first ?? {}, { shape: { ...first?.shape, name: second?.shape.name } });
+        }),
+    },
+    {
+      what: 'two shapes of one name in the description',
+      refused: true,
+      subject: () => subject({ shapes: shapes('part', () => ({ name: 'leaf' })) }),
+    },
+    {
+      what: 'a level that no geometry has',
+      refused: true,
+      subject: () => subject({ shapes: shapes('part', () => ({ levels: [0, 9] })) }),
+    },
+    {
       what: 'a rule for an unknown shape',
       refused: true,
       rule: 'rule-shape',

@@ -2,7 +2,7 @@
  * Typed errors. Each names the rule that was broken and carries the values, in hex, both in its message and in
  * `values`. Faults of the modelled hardware are values, never exceptions.
  */
-import { hex } from './address.ts';
+import { hex } from './number-text.ts';
 
 /** What an error carries: numbers are shown in hex. */
 export type ErrorValues = Readonly<Record<string, bigint | number | string>>;

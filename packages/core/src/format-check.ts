@@ -6,6 +6,7 @@ import { CompiledTests } from './compiled.ts';
 import { type FeatureCondition, featuresNamed, type LevelCondition } from './condition.ts';
 import { FormatError } from './errors.ts';
 import { type BitRange, type Format, type MalformedRule, RESERVED_FIELDS, type Shape } from './format.ts';
+import { TABLE_NAMES } from './geometry.ts';
 
 function checkFeatures(format: Format, what: string, when: FeatureCondition | undefined): void {
   for (const feature of featuresNamed(when)) {
@@ -17,7 +18,13 @@ function checkFeatures(format: Format, what: string, when: FeatureCondition | un
 }
 
 function checkLevels(format: Format, what: string, levels: LevelCondition | undefined): void {
-  for (const one of levels ?? []) if (typeof one !== 'number') checkFeatures(format, what, one.when);
+  for (const one of levels ?? []) {
+    if (typeof one !== 'number') checkFeatures(format, what, one.when);
+    const level = typeof one === 'number' ? one : one.level;
+    // No geometry has more levels than there are names for them.
+    if (Number.isInteger(level) && level >= 0 && level < TABLE_NAMES.length) continue;
+    throw new FormatError('format-level', `${format.name}: ${what} speaks of a level that no geometry has`, { level });
+  }
 }
 
 function checkRanges(format: Format, what: string, ranges: readonly BitRange[]): void {
@@ -76,6 +83,14 @@ function checkLevelZero(format: Format, shape: Shape): void {
   }
 }
 
+/** A word instead of tests must be one that is known: another would be read as a list of its letters. */
+function checkTests(format: Format, { reason, tests }: MalformedRule): void {
+  if (typeof tests !== 'string' || tests === 'misaligned' || tests === 'address-size') return;
+  throw new FormatError('rule-tests', `${format.name}: rule ${reason} tests something that is not known`, {
+    tests: String(tests),
+  });
+}
+
 /**
  * Checks a format's description.
  * @throws FormatError if it contradicts itself
@@ -85,11 +100,13 @@ export function checkFormat(format: Format): void {
     checkShape(format, shape);
     checkLevelZero(format, shape);
   }
+  for (const set of format.exclusive ?? []) checkFeatures(format, 'a set of exclusive features', set);
   for (const rule of format.rules ?? []) {
     if (rule === RESERVED_FIELDS) continue;
     const { reason, shapes, when, levels } = rule;
     checkFeatures(format, `rule ${reason}`, when);
     checkLevels(format, `rule ${reason}`, levels);
+    checkTests(format, rule);
     const shape = shapes?.find((name) => !format.shapes.some((one) => one.name === name));
     if (shape === undefined) continue;
     throw new FormatError('unknown-shape', `${format.name}: rule ${reason} speaks of a shape that is not there`, {

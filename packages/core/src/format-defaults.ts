@@ -60,6 +60,7 @@ export function completeFormat(format: Format): CompleteFormat {
   const leafFields = format.shapes.filter((shape) => shape.kind === 'leaf').flatMap((shape) => shape.fields);
   return {
     features: {},
+    exclusive: [],
     unmatched: 'reserved_encoding',
     nonCanonical: 'non_canonical',
     attributes: [...new Set(leafFields.filter(({ reserved }) => reserved === undefined).map(({ name }) => name))],

@@ -275,6 +275,8 @@ export interface Format {
   readonly entryBytes: 4 | 8;
   /** Features by name, each with its meaning. Not supplied: none. */
   readonly features?: Readonly<Record<string, string>>;
+  /** Sets of features that shut each other out: no machine has two of one set. Not supplied: any may come together. */
+  readonly exclusive?: readonly (readonly string[])[];
   /** What words can look like, in the order of matching. */
   readonly shapes: readonly Shape[];
   /** What makes them malformed besides reserved fields, in the order of checking. Not supplied: nothing. */

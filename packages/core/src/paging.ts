@@ -76,6 +76,17 @@ export function numericFieldsOf(compiled: CompiledShape): readonly Field[] {
   return SHAPE_BITS.get(compiled)?.numeric ?? [];
 }
 
+/** Leaves and tables are asked for by name: at one level, with the features that are on, each name means one shape. */
+function checkShapeNames(format: string, { level, shapes }: LevelCodec): void {
+  const names = shapes.filter(({ shape }) => shape.kind !== 'empty').map(({ shape }) => shape.name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice === undefined) return;
+  throw new FormatError('shape-name', `${format}: two shapes of one level share a name`, {
+    shape: twice,
+    level: level.level,
+  });
+}
+
 /** A format with a geometry and features, compiled. Made by {@link createPaging}. */
 export class Paging {
   readonly format: CompleteFormat;
@@ -100,10 +111,18 @@ export class Paging {
         throw new FormatError('unknown-feature', `${format.name} has no feature of that name`, { feature });
       }
     }
+    for (const set of this.format.exclusive) {
+      const [one, other] = set.filter((feature) => this.features.has(feature));
+      if (one === undefined || other === undefined) continue;
+      throw new FormatError('exclusive-features', `${format.name}: no machine has both features`, { one, other });
+    }
     this.levels = this.geometry.levels.map(
       (level) => new LevelCodec(this.format, level, this.features, this.geometry.paBits),
     );
-    for (const { shapes } of this.levels) for (const compiled of shapes) noteShape(compiled, this.features);
+    for (const codec of this.levels) {
+      checkShapeNames(format.name, codec);
+      for (const compiled of codec.shapes) noteShape(compiled, this.features);
+    }
     this.pageBytes = BigInt(this.geometry.levels[0]?.entrySpan ?? 0);
     this.paEnd = 2 ** this.geometry.paBits;
     this.leafChoices = this.levels
@@ -296,7 +315,7 @@ function choiceOf(leaf: CompiledShape, level: number): LeafChoice {
 
 /**
  * Compiles a format with a geometry.
- * @throws FormatError if either contradicts itself or a feature is unknown
+ * @throws FormatError if either contradicts itself, a feature is unknown, or two features exclude each other
  */
 export function createPaging(format: Format, geometry: GeometryDescription, options: PagingOptions = {}): Paging {
   return new Paging(format, geometry, options);

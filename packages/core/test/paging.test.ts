@@ -223,6 +223,16 @@ describe('createPaging', () => {
     );
   });
 
+  it('refuses features that shut each other out, also if the geometry brings one', () => {
+    const format: Format = { ...miniFormat, exclusive: [['flat', 'nopair']] };
+    expect(createPaging(format, miniGeometry(3), { features: ['flat'] }).features.has('flat')).toBe(true);
+    const error = thrownBy(() =>
+      createPaging(format, miniGeometry(3, { features: ['flat'] }), { features: ['nopair'] }),
+    );
+    expect(error).toBeInstanceOf(FormatError);
+    expect(error).toMatchObject({ rule: 'exclusive-features', values: { one: 'flat', other: 'nopair' } });
+  });
+
   it('completes what a format leaves out', () => {
     const { name, title, entryBytes, shapes } = miniFormat;
     const bare = completeFormat({ name, title, entryBytes, shapes });
@@ -285,6 +295,16 @@ describe('formats that contradict themselves', () => {
       { field: 'tw' },
     ],
     ['a rule for a shape that is not there', rule({ shapes: ['papyrus'] }), 'unknown-shape', { shape: 'papyrus' }],
+    ['a level that no geometry has', change('page', { levels: [0, 9] }), 'format-level', { level: '0x9' }],
+    ['a rule for a level between two', rule({ levels: [{ level: 0.5, when: [] }] }), 'format-level', {}],
+    ['tests under an unknown word', rule({ tests: 'misalignedx' }), 'rule-tests', { tests: 'misalignedx' }],
+    ['a name that two shapes of a level share', change('page-run', { name: 'page' }), 'shape-name', { shape: 'page' }],
+    [
+      'an exclusive feature that is not declared',
+      { ...miniFormat, exclusive: [['flat', 'fast']] },
+      'unknown-feature',
+      {},
+    ],
     ['tables at level 0', change('table', { levels: undefined }), 'table-at-level-0', {}],
   ])('are refused: %s', (_, format, name, values) => {
     const error = thrownBy(() => createPaging(format, miniGeometry(3)));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { phys, sizeText, TWO_64, virt } from '../src/address.ts';
+import { hex, phys, sizeText, TWO_64, virt } from '../src/address.ts';
 import { ArgumentError, AttributeError } from '../src/errors.ts';
 import { createPaging } from '../src/paging.ts';
 import { type AddressSpace, createSpace, placeOf, rootFor, stretches, untagged, vaOf } from '../src/space.ts';
@@ -164,13 +164,21 @@ describe('stretches', () => {
 });
 
 describe('addresses', () => {
-  it('wrap as virtual ones, and are not negative as physical ones', () => {
+  it('wrap as virtual ones, and lie below 2^56 as physical ones', () => {
     expect(virt(-1n)).toBe(TWO_64 - 1n);
     expect(virt(TWO_64)).toBe(0n);
     expect(vaOf(2 ** 64 - 4096)).toBe(TWO_64 - 0x1000n);
     expect(phys(5)).toBe(5n);
-    expect(() => phys(-1)).toThrow(RangeError);
-    expect(() => phys(0.5)).toThrow(RangeError);
+    expect(phys(1n << 56n)).toBe(1n << 56n);
+    for (const address of [-1n, (1n << 56n) + 1n, 1n << 60n, 2 ** 60]) {
+      const error = thrownBy(() => phys(address));
+      expect(error).toBeInstanceOf(ArgumentError);
+      expect(error).toMatchObject({ rule: 'phys-range', values: { address: hex(address) } });
+    }
+    for (const make of [phys, virt]) {
+      expect(thrownBy(() => make(0.5))).toMatchObject({ rule: 'address-integer', values: { address: '0.5' } });
+      expect(thrownBy(() => make(Number.NaN)).rule).toBe('address-integer');
+    }
   });
 
   it('have sizes in the largest unit that divides them', () => {

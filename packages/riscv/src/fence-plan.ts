@@ -3,7 +3,7 @@
  * Source: RISC-V ISA Volume II, "Supervisor Memory-Management Fence Instruction" and "Svvptc"; the threshold as in Linux
  * 6.12 arch/riscv/mm/tlbflush.c.
  */
-import type { Change, Invalidation } from '@pagefold/core';
+import { ArgumentError, type Change, type Invalidation } from '@pagefold/core';
 import { FLUSH_ALL_THRESHOLD } from './linux-flush.ts';
 import type { Sfence } from './tlb.ts';
 
@@ -35,6 +35,9 @@ export interface FencePlan {
   readonly fences: readonly Sfence[];
 }
 
+/** More fences than this in one answer are a mistake. */
+const MOST_FENCES = 2 ** 24;
+
 /** Leaves that a range named one by one would take. */
 function countOf({ start, end, strideBytes }: Invalidation): bigint {
   return (end - start + strideBytes - 1n) / strideBytes;
@@ -46,12 +49,16 @@ function countOf({ start, end, strideBytes }: Invalidation): bigint {
  * Tables that were linked count as changed pointers, because the invalid pointer may have been remembered (Linux takes
  * the risk of a spurious fault there and fences pages only).
  * @param change the outcome of an operation of core
+ * @throws ArgumentError `fence-threshold`
  */
 export function planFences(
   change: Pick<Change, 'invalidate' | 'allocated'>,
   options: FencePlanOptions = {},
 ): FencePlan {
   const { global = false, threshold = FLUSH_ALL_THRESHOLD, svvptc = false } = options;
+  if (!Number.isInteger(threshold) || threshold < 0 || threshold > MOST_FENCES) {
+    throw new ArgumentError('fence-threshold', 'the threshold must be an integer from 0 to 2^24', { threshold });
+  }
   const asid = global ? undefined : options.asid;
   const stale = change.invalidate.filter(({ cause, tables }) => !svvptc || cause !== 'installed' || tables);
   const linked = !svvptc && change.allocated.length > 0;

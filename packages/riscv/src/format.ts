@@ -240,6 +240,7 @@ function formatOf(xlen: 32 | 64): Format {
             xtheadmae: 'T-Head memory attributes in bits 63:59 (excludes Svnapot and Svpbmt)',
           }
         : {},
+    exclusive: xlen === 64 ? ['svnapot', 'svpbmt', 'svrsw60t59b'].map((feature) => ['xtheadmae', feature]) : [],
     shapes: shapesOf(xlen),
     rules: rulesOf(xlen),
     attributes:

@@ -3,7 +3,7 @@
  * Source: RISC-V ISA Volume II, "Sv32" to "Sv57"; names and pointer counts as Linux 6.12 has them in
  * arch/riscv/include/asm/pgtable-64.h (64-bit kernels are built for five levels and fold at run time).
  */
-import { createPaging, type Format, type GeometryDescription, type Paging } from '@pagefold/core';
+import { ArgumentError, createPaging, type Format, type GeometryDescription, type Paging } from '@pagefold/core';
 import { riscv32, riscv64 } from './format.ts';
 
 /** Names of the modes. */
@@ -53,6 +53,11 @@ export const riscvGeometries: Readonly<Record<RiscvMode, GeometryDescription>> =
   sv57: geometryOf('sv57'),
 };
 
+function checkMode(mode: RiscvMode): void {
+  if (RISCV_MODES.includes(mode)) return;
+  throw new ArgumentError('mode', `there is no such mode; there are ${RISCV_MODES.join(', ')}`, { mode: String(mode) });
+}
+
 /** The format of a mode's entries. */
 export function riscvFormat(mode: RiscvMode): Format {
   return mode === 'sv32' ? riscv32 : riscv64;
@@ -62,7 +67,10 @@ export function riscvFormat(mode: RiscvMode): Format {
  * A mode, ready for use.
  * @param mode the translation mode
  * @param features extensions that are on; not supplied, none (Sv32 has none)
+ * @throws ArgumentError `mode`; FormatError `unknown-feature`, or `exclusive-features` for T-Head's bits beside those that
+ *   the ISA defines in their place
  */
 export function riscvPaging(mode: RiscvMode, features: Iterable<RiscvFeature> = []): Paging {
+  checkMode(mode);
   return createPaging(riscvFormat(mode), riscvGeometries[mode], { features });
 }

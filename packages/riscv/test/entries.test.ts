@@ -46,6 +46,14 @@ describe('Virtual Address Translation Process, steps 3 to 6: entries', () => {
     expect(paging.decode(0, normal).kind).toBe('leaf');
     expect(paging.decode(0, normal).fields).toMatchObject({ so: 0n, c: 1n, b: 1n, sh: 1n, sec: 0n });
     expect(paging.decode(0, normal | (1n << 54n)).reasons).toEqual(['reserved_bits_58_54']);
+    for (const feature of ['svnapot', 'svpbmt', 'svrsw60t59b'] as const) {
+      expect(() => riscvPaging('sv39', ['xtheadmae', feature])).toThrow(/\[exclusive-features\]/);
+    }
+  });
+
+  it('modes and features that do not exist are refused by name', () => {
+    expect(() => riscvPaging('sv128' as never)).toThrow(/mode sv128 \[mode\]/);
+    expect(() => riscvPaging('sv32', ['svnapot'])).toThrow(/\[unknown-feature\]/);
   });
 });
 

@@ -152,6 +152,9 @@ describe('sfence.vma after a change of tables', () => {
     const more = planFences({ invalidate: [range(65n, 'removed')], allocated: [] }, { asid: 3 });
     expect(more).toEqual({ scope: 'asid', why: 'threshold', fences: [{ va: undefined, asid: 3 }] });
     expect(planFences({ invalidate: [range(1n, 'changed')], allocated: [] }).scope).toBe('page');
+    for (const threshold of [Number.POSITIVE_INFINITY, Number.NaN, -1, 0.5]) {
+      expect(() => planFences({ invalidate: [], allocated: [] }, { threshold })).toThrow(/\[fence-threshold\]/);
+    }
   });
 
   it('needs rs1 = x0 for table pointers and rs2 = x0 for globals', () => {

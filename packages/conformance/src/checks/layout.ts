@@ -149,15 +149,34 @@ function checkShapeNames(context: Context, shape: Shape): void {
   }
 }
 
+/** At one level, with the features that are on, a name means one leaf or table. */
+function checkLevelNames(context: Context): void {
+  for (const { level, shapes } of context.paging.levels) {
+    const names = new Set<string>();
+    for (const { shape } of shapes) {
+      if (shape.kind === 'empty') continue;
+      if (names.has(shape.name)) {
+        context.fail('shape-twice', 'leaves and tables of a level have names of their own', {
+          level: level.level,
+          shape: shape.name,
+        });
+      }
+      names.add(shape.name);
+    }
+  }
+}
+
 export const descriptionNames: ConformanceCheck = defineCheck(
   'description-names',
   'Names agree: attributes are leaf fields, effects join fields that exist, rules speak of shapes that exist, ' +
+    'leaves and tables of a level have names of their own, ' +
     'conditions of features that exist.',
   (context) => {
     const { format } = context.paging;
     const leafFields = new Set(
       format.shapes.filter(({ kind }) => kind === 'leaf').flatMap(({ fields }) => fields.map(({ name }) => name)),
     );
+    checkLevelNames(context);
     for (const shape of format.shapes) checkShapeNames(context, shape);
     for (const attribute of format.attributes) {
       if (!leafFields.has(attribute)) {
