@@ -5,12 +5,14 @@
  * Both are walked side by side. Two tables that were found equal once are not looked at again, so tables that many
  * entries share (an early shadow, say) cost nothing.
  */
+
 import type { PhysAddr, VirtAddr } from './address.ts';
 import { type Content, contentOf, type DiffLeaf, type DiffSide, entries, NOTHING } from './diff-content.ts';
-import { applyEffects, type Effect, numericFields } from './effective.ts';
+import { applyEffects, numericFields } from './effective.ts';
 import type { CommonAttributes, FieldValues } from './format.ts';
 import type { OddEntry } from './leaves.ts';
 import { type AddressSpace, stretches, type VirtRange, vaOf } from './space.ts';
+import { sameEffects } from './table-effects.ts';
 
 /** What one side maps in a range: leaves of one size with one set of attributes, whose addresses continue each other. */
 export interface MappedSide {
@@ -73,10 +75,6 @@ interface Piece {
 
 function sameValues(a: object | undefined, b: object | undefined): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
-}
-
-function sameEffects(a: readonly Effect[], b: readonly Effect[]): boolean {
-  return a === b || (a.length === b.length && a.every(({ value }, i) => value === b[i]?.value));
 }
 
 /** Are the attributes of two leaves the same? Formats that differ are compared in the common vocabulary. */

@@ -3,16 +3,19 @@ import { describe, expect, it } from 'vitest';
 import {
   type AddressSpace,
   BumpAllocator,
+  createPaging,
   createSpace,
   type Difference,
   diffSpaces,
   map,
   phys,
+  type Shape,
   SparseMemory,
   translate,
   unmap,
   writeWord,
 } from '../src/index.ts';
+import { miniFormat, miniGeometry } from './formats.ts';
 import { toyPaging } from './toy-format.ts';
 
 const ALL = { start: 0n, end: 1n << 64n };
@@ -59,6 +62,33 @@ describe('comparing address spaces', () => {
     const { differences } = diffSpaces(one.space, two.space, ALL);
     expect(differences.map(short)).toEqual(['changed 0 400000 80000000 80000000 level']);
     expect([differences[0]?.a?.level, differences[0]?.b?.level]).toEqual([1, 0]);
+  });
+
+  it('sees tables that act on other fields, though with the same values', () => {
+    const mini = {
+      ...miniFormat,
+      shapes: miniFormat.shapes.map((shape): Shape => {
+        if (shape.kind !== 'table') return shape;
+        const effect = { field: 'tnx', op: 'or' } as const;
+        return {
+          ...shape,
+          effects: [
+            { ...effect, on: 'nx', when: ['flat'] },
+            { ...effect, on: 'w', when: ['!flat'] },
+          ],
+        };
+      }),
+    };
+    const spaces = [['flat'], []].map((features) => {
+      const paging = createPaging(mini, miniGeometry(3), { features });
+      const space = createSpace(new SparseMemory(), { paging, address: 0x1000n });
+      const allocator = new BumpAllocator(0x1040n, 0x2000n);
+      map(space, { va: 0n, pa: 0n, bytes: 0x1000n, attributes: { a: 1 }, tableAttributes: { tnx: 1 }, allocator });
+      return space;
+    }) as [AddressSpace, AddressSpace];
+    expect(diffSpaces(...spaces, { start: 0n, end: 0x1000n }).differences.map(({ changed }) => changed)).toEqual([
+      ['attributes'],
+    ]);
   });
 
   it('compares spaces with different numbers of levels', () => {
