@@ -114,6 +114,9 @@ export function leafFields(granule: Granule, block: boolean): readonly Field[] {
   ];
 }
 
+/** Set when a translation passes through. Without the feature the bit is ignored, as those around it are. */
+const tableAccessFlag = bit('af', 10, 'access flag of the table', TABLE, { when: ['haft'] });
+
 /** Stage-1 table descriptors: what they say holds for everything below. */
 export function tableFields(granule: Granule): readonly Field[] {
   return [
@@ -125,6 +128,7 @@ export function tableFields(granule: Granule): readonly Field[] {
     bit('pxnTable', 59, 'not executable at EL1 below', TABLE, { when: ['!el2'] }),
     { name: 'ignored', bits: [[58, 51]], meaning: 'ignored', software: true, section: TABLE },
     ...addressField(granule, TABLE),
+    tableAccessFlag,
     type,
   ];
 }
@@ -159,9 +163,9 @@ export function stage2LeafFields(granule: Granule, block: boolean): readonly Fie
   ];
 }
 
-/** Stage-2 table descriptors have nothing but the address. */
+/** Stage-2 table descriptors have nothing but the address and, with FEAT_HAFT, an access flag. */
 export function stage2TableFields(granule: Granule): readonly Field[] {
-  return [...addressField(granule, TABLE), type];
+  return [...addressField(granule, TABLE), tableAccessFlag, type];
 }
 
 /** Words that are not valid. */

@@ -89,6 +89,7 @@ function shapesOf(granule: Granule, stage: 1 | 2): readonly Shape[] {
     address,
     fields: stage === 1 ? tableFields(granule) : stage2TableFields(granule),
     section: 'Table descriptor format',
+    marks: [{ field: 'af', when: ['ha', 'haft'] }],
     ...(stage === 1 ? { effects: EFFECTS } : {}),
   };
   return [
@@ -117,6 +118,7 @@ function formatOf(granule: Granule, stage: 1 | 2): Format {
         ? { pa52: 'FEAT_LPA: 52-bit addresses, bits 51:48 in 15:12' }
         : { lpa2: 'FEAT_LPA2 in use: bits 51:50 of addresses in 9:8' }),
       ha: 'hardware sets the access flag (TCR.HA); without it an access through a leaf with AF = 0 faults',
+      haft: 'table descriptors have an access flag, which hardware sets with ha (FEAT_HAFT, TCR2.HAFT)',
       hd: 'hardware manages the dirty state (TCR.HD): DBM makes a read-only leaf writable',
       ...(stage === 1
         ? { hpd: 'hierarchical permission disables (TCR.HPDn)', el2: 'a regime with one privilege level (EL2, EL3)' }

@@ -99,6 +99,10 @@ for (const granule of ['4K', '16K', '64K'] as const) {
     features: ['el2'],
   });
   check(`${granule} EL2`, granule, el2, 1, el2Sets());
+  const marked = createPaging(arm64Stage1[granule], stage1Geometry({ granule, inputBits: 48, half: 'low' }), {
+    features: ['ha', 'haft'],
+  });
+  check(`${granule} access flags of tables`, granule, marked, 1, stage1Sets(marked));
 }
 
 for (const granule of ['4K', '16K', '64K'] as const) {
@@ -107,7 +111,7 @@ for (const granule of ['4K', '16K', '64K'] as const) {
     const features = [
       ...(inputBits === 52 ? [granule === '64K' ? 'pa52' : 'lpa2'] : []),
       ...(inputBits === 40 ? ['xnx', 'fwb'] : []),
-      ...(inputBits === 48 ? ['ha', 'hd'] : []),
+      ...(inputBits === 48 ? ['ha', 'hd', 'haft'] : []),
     ];
     const geometry = stage2Geometry({ granule, inputBits, start, outputBits: inputBits === 52 ? 52 : 48 });
     const paging = createPaging(arm64Stage2[granule], geometry, { features });
