@@ -62,6 +62,8 @@ export interface Stage1Half extends HardwareUpdates {
   readonly disabled: boolean;
   readonly topByteIgnored: TopByteIgnored;
   readonly hierarchyDisabled: boolean;
+  /** E0PD: accesses from EL0 fault before any lookup (FEAT_E0PD). Not supplied: they do not. */
+  readonly closedToEl0?: boolean;
   /** One privilege level only: EL2 without its host extensions. */
   readonly el2: boolean;
   /** MAIR: what memory types the indices mean. Not supplied: as Linux has them. */
@@ -103,7 +105,13 @@ export function stage1Root(half: Stage1Half, cpu: Arm64Cpu): RootDescription {
       : address >> BigInt(bits) !== 0n
         ? 'table_base_size'
         : undefined;
-  return { paging, address, label: half.label, ...(fault === undefined ? {} : { fault }) };
+  return {
+    paging,
+    address,
+    label: half.label,
+    ...(fault === undefined ? {} : { fault }),
+    ...(half.closedToEl0 === true ? { closedTo: { privilege: 'user', reason: 'e0pd' } } : {}),
+  };
 }
 
 /** TBI and TBID. */
@@ -127,6 +135,7 @@ export function el1Half(tcr: bigint, half: 'low' | 'high', ttbr: bigint, mair?: 
     disabled: value(`epd${n}`) === 1,
     topByteIgnored: topByte(value(`tbi${n}`), value(`tbid${n}`)),
     hierarchyDisabled: value(`hpd${n}`) === 1,
+    closedToEl0: value(`e0pd${n}`) === 1,
     el2: false,
     ha: value('ha') === 1,
     hd: value('hd') === 1,

@@ -8,12 +8,14 @@ import {
   SparseMemory,
   translate,
   unmap,
+  walk,
   writeWord,
 } from '@pagefold/core';
 import { describe, expect, it } from 'vitest';
 import {
   arm64,
   arm64Stage1,
+  arm64Stage2,
   bootDecision,
   capturedRoot,
   cpuOfIds,
@@ -71,6 +73,63 @@ describe('the access flag', () => {
     const space = createSpace(tree(old), el1Roots({ tcr: TCR | HA, ttbr0: ROOT }));
     const result = access(space, 0n, { kind: 'read', privilege: 'user' });
     expect(result.allowed && result.updates.map(({ entry }) => entry)).toEqual([old | (1n << 10n)]);
+  });
+});
+
+describe('E0PD', () => {
+  // The same page at the bottom of both halves: for EL0 to read, and for EL1.
+  const page = 0x0060_0000_8000_0fc3n;
+  const spaceOf = (bits: bigint) => createSpace(tree(page), el1Roots({ tcr: TCR | bits, ttbr0: ROOT, ttbr1: ROOT }));
+  const read = (bits: bigint, half: 0 | 1, privilege: 'user' | 'supervisor') =>
+    access(spaceOf(bits), half === 0 ? 0n : 0xffff_0000_0000_0000n, { kind: 'read', privilege });
+  const fault = { type: 'translation', code: 0x04, hardwareLevel: 0, reasons: ['e0pd'], slot: undefined };
+
+  it('shuts EL0 out of one half before any lookup, and nobody else', () => {
+    for (const closed of [0, 1] as const) {
+      const bit = 1n << BigInt(55 + closed);
+      for (const half of [0, 1] as const) {
+        expect(read(0n, half, 'user').allowed).toBe(true);
+        expect(read(bit, half, 'supervisor').allowed).toBe(true);
+        if (half === closed) expect(read(bit, half, 'user')).toMatchObject(fault);
+        else expect(read(bit, half, 'user').allowed).toBe(true);
+      }
+    }
+    expect(walk(spaceOf(1n << 55n), 0n, { kind: 'execute', privilege: 'user' }).steps).toEqual([]);
+  });
+
+  it('comes with the register of a captured root', () => {
+    const registers = { TCR_EL1: `0x${(TCR | (1n << 56n)).toString(16)}` };
+    const roots = { kernel: { reg: 'TTBR1_EL1', ttbr: '0x40000000' } };
+    const root = capturedRoot({ arch: 'arm64', registers, roots }, 'kernel', fullCpu, {});
+    expect(root.closedTo).toEqual({ privilege: 'user', reason: 'e0pd' });
+  });
+});
+
+describe('FEAT_HAFT', () => {
+  const leaf = 0x0060_0000_8000_0fc3n;
+  const geometry = stage1Geometry({ granule: '4K', inputBits: 48, half: 'low' });
+  const updatesWith = (...features: string[]) => {
+    const paging = createPaging(arm64Stage1['4K'], geometry, { features });
+    const result = access(createSpace(tree(leaf), { paging, address: ROOT }), 0n, { kind: 'read', privilege: 'user' });
+    return result.allowed && result.updates.map(({ level, entry }) => [level, (entry >> 10n) & 1n]);
+  };
+
+  it('marks table descriptors on the way where hardware sets access flags', () => {
+    expect(updatesWith('ha', 'haft')).toEqual([
+      [3, 1n],
+      [2, 1n],
+      [1, 1n],
+    ]);
+    expect(updatesWith('haft')).toEqual([]);
+    expect(updatesWith('ha')).toEqual([]);
+  });
+
+  it('gives bit 10 of table descriptors a name', () => {
+    const fieldsWith = (features: string[], stage = arm64Stage1) =>
+      createPaging(stage['4K'], geometry, { features }).decode(1, 0x4000_0403n).fields;
+    expect(fieldsWith(['haft']).af).toBe(1n);
+    expect(fieldsWith(['haft'], arm64Stage2).af).toBe(1n);
+    expect(Object.keys(fieldsWith(['ha']))).not.toContain('af');
   });
 });
 

@@ -157,7 +157,8 @@ export function descend(
   const root = place?.root ?? (space.roots[0] as Root);
   const { paging } = root;
   const request = { kind, privilege, options: withAccessOptions(paging.format.access, root.options, options) };
-  const reason = place === undefined ? paging.format.nonCanonical : root.fault;
+  const closed = root.closedTo?.privilege === privilege ? root.closedTo.reason : undefined;
+  const reason = place === undefined ? paging.format.nonCanonical : (root.fault ?? closed);
   if (place === undefined || reason !== undefined) {
     const outcome = faultOf(paging, va, 'address', [reason ?? paging.format.nonCanonical], request);
     return { root, translated: place !== undefined, request, outcome };

@@ -6,7 +6,7 @@ import { type AccessOptionValues, defaultAccessOptions, withAccessOptions } from
 import { hex, type PhysAddr, TWO_64, type VirtAddr, virt } from './address.ts';
 import { exactMultiple, floorMultiple, toBig } from './compiled.ts';
 import { ArgumentError } from './errors.ts';
-import type { AccessKind } from './format.ts';
+import type { AccessKind, Privilege } from './format.ts';
 import { type IgnoredBits, ignoredFits, type NumberRange } from './geometry.ts';
 import type { LevelCodec } from './level-codec.ts';
 import type { Memory } from './memory.ts';
@@ -18,6 +18,12 @@ export interface RootRange {
   readonly end: bigint;
   /** Bits of its addresses that hold a tag. Not supplied: those that the geometry ignores. */
   readonly ignored?: IgnoredBits;
+}
+
+/** Who is shut out of a root, and the reason that a walk reports. */
+export interface ClosedTo {
+  readonly privilege: Privilege;
+  readonly reason: string;
 }
 
 /** One root table as the caller names it. */
@@ -36,6 +42,11 @@ export interface RootDescription {
    * registers are impossible. Not supplied: it translates.
    */
   readonly fault?: string;
+  /**
+   * Every access of this privilege faults before any table is read, for this reason. Asked for in the name of others, all
+   * addresses translate. Not supplied: nobody is shut out.
+   */
+  readonly closedTo?: ClosedTo;
   /**
    * Control bits that come with the root: values for options of the format's access check, used where a request says
    * nothing. Not supplied: the format's defaults.
@@ -56,6 +67,7 @@ export interface Root {
   readonly label: string;
   readonly ranges: readonly PlainRange[];
   readonly fault: string | undefined;
+  readonly closedTo: ClosedTo | undefined;
   /** Every option of the access check, as the root's control bits or else the defaults have it. */
   readonly options: AccessOptionValues;
 }
@@ -89,7 +101,7 @@ function checkRange(paging: Paging, { start, end, ignored }: RootRange): PlainRa
   return { start: Number(start), end: Number(end), ignored: ignored ?? geometry.ignored };
 }
 
-function checkRoot({ paging, address, label, ranges, fault, control }: RootDescription): Root {
+function checkRoot({ paging, address, label, ranges, fault, closedTo, control }: RootDescription): Root {
   const { root } = paging.geometry;
   const { access } = paging.format;
   if (fault === undefined) paging.checkAddress(address, BigInt(root.alignBytes));
@@ -101,6 +113,7 @@ function checkRoot({ paging, address, label, ranges, fault, control }: RootDescr
       ranges?.map((range) => checkRange(paging, range)) ??
       paging.geometry.ranges.map((range) => ({ ...range, ignored: paging.geometry.ignored })),
     fault,
+    closedTo,
     options: withAccessOptions(access, defaultAccessOptions(access), control),
   };
 }

@@ -5,8 +5,9 @@ import { ArgumentError } from '../src/errors.ts';
 import { readWord, writeWord } from '../src/memory.ts';
 import { createPaging } from '../src/paging.ts';
 import { createSpace } from '../src/space.ts';
+import { Tlb } from '../src/tlb.ts';
 import { Translator } from '../src/translator.ts';
-import { translate, walk } from '../src/walk.ts';
+import { access, translate, walk } from '../src/walk.ts';
 import { mini, miniFormat, miniGeometry, SUBJECTS } from './formats.ts';
 import { bed, refDecode, refWalk, SmallMemory, thrownBy } from './model.ts';
 import { numbers, randomBed, seeds, someAddress } from './random-tables.ts';
@@ -195,5 +196,21 @@ describe('several roots', () => {
       outcome: { mapped: false, reason: 'walks_off', stage: 'address', level: undefined },
     });
     expect(translate(off, (1n << 64n) - 1n).mapped).toBe(true);
+  });
+
+  it('a root that is closed to somebody faults for them alone, and reads nothing', () => {
+    const closed = createSpace(memory, [
+      { paging: high, address: 0x40n, label: 'high', closedTo: { privilege: 'user', reason: 'not_yours' } },
+      { paging: low, address: 0x80n, label: 'low' },
+    ]);
+    const top = (1n << 64n) - 1n;
+    const user = { kind: 'read', privilege: 'user' } as const;
+    const fault = { mapped: false, reason: 'not_yours', stage: 'address', level: undefined, slot: undefined };
+    expect(walk(closed, top, user)).toMatchObject({ root: 'high', steps: [], outcome: fault });
+    expect(access(closed, top, user)).toMatchObject({ ...fault, allowed: false });
+    expect(translate(closed, top)).toMatchObject({ mapped: true, pa: 0xffffn });
+    expect(walk(closed, 5n, user).outcome).toMatchObject({ mapped: true, root: 'low' });
+    expect(new Translator(closed).translate(top)).toBe(0xffffn);
+    expect(new Tlb(closed, { privilege: 'user' }).read(-1, -1)).toBe(-1);
   });
 });
