@@ -15,12 +15,25 @@ import {
 import { lpaeGeometry } from './geometry.ts';
 import { type ArmRegisters, ASSUMED_FEATURES, isLpae, lpaeFormatOf, type ShortFeature, shortPaging } from './regime.ts';
 
-/** Which format the tables of a root have. */
-function formatOf(root: Facts, regime: Facts, registers: Facts, given: Partial<ArmRegisters>): 'short' | 'long' {
+/**
+ * Which format the tables of a root have.
+ * @throws ArgumentError if nothing says it
+ */
+function formatOf(
+  root: Facts,
+  regime: Facts,
+  registers: Facts,
+  given: Partial<ArmRegisters>,
+  label: string,
+): 'short' | 'long' {
   if (given.ttbcr !== undefined) return isLpae(given.ttbcr) ? 'long' : 'short';
   const word = root.format ?? regime.format;
   if (typeof word === 'string') return /long|lpae/i.test(word) ? 'long' : 'short';
-  return isLpae(numberIn(registers, 'TTBCR') ?? 0n) ? 'long' : 'short';
+  const ttbcr = numberIn(registers, 'TTBCR');
+  if (ttbcr !== undefined) return isLpae(ttbcr) ? 'long' : 'short';
+  throw new ArgumentError('capture-format', 'the file has neither format nor registers.TTBCR: give --ttbcr', {
+    root: label,
+  });
 }
 
 /** Features of short descriptors, as the identification and control registers of the machine have them. */
@@ -55,7 +68,8 @@ function registersOf(registers: Facts, given: Partial<ArmRegisters>): Partial<Ar
  * is a matter of both.
  * @param given register values that go before everything in the file
  * @param features those of short descriptors; not supplied: as the file's registers say
- * @throws ArgumentError `capture-root` if there is no such root, or it does not say where its table is
+ * @throws ArgumentError `capture-root` if there is no such root, or it does not say where its table is; `capture-format`
+ *   if nothing says which format its tables have; `register-conflict` if the base register of another root is given
  */
 export function capturedRoots(
   capture: Capture,
@@ -66,6 +80,11 @@ export function capturedRoots(
   const root = rootFacts(capture, label);
   const [regime, raw] = [recordIn(capture, 'regime'), recordIn(capture, 'registers')];
   const which = typeof root.reg === 'string' && root.reg.toUpperCase().endsWith('1') ? 1 : 0;
+  if ((which === 1 ? given.ttbr0 : given.ttbr1) !== undefined) {
+    throw new ArgumentError('register-conflict', `the root is in TTBR${which}, the option names TTBR${1 - which}`, {
+      root: label,
+    });
+  }
   const base =
     (which === 1 ? given.ttbr1 : given.ttbr0) ??
     numberIn(root, 'root_pa') ??
@@ -75,7 +94,7 @@ export function capturedRoots(
     throw new ArgumentError('capture-root', 'the root has neither root_pa nor ttbr', { root: label });
   }
   const registers = registersOf(raw, given);
-  const long = formatOf(root, regime, raw, given) === 'long';
+  const long = formatOf(root, regime, raw, given, label) === 'long';
   const paging = long
     ? createPaging(lpaeFormatOf(registers), longGeometryOf(root, regime, which, given, label))
     : shortPaging(features ?? featuresIn(raw), shortBits(root, regime, which, given), registers);

@@ -138,6 +138,11 @@ describe('captures', () => {
     expect(() => rootOf('odd')).toThrow('[capture-root]');
     expect(() => rootOf('lost')).toThrow('[capture-root]');
     expect(() => rootOf('nobody')).toThrow('[capture-root]');
+    expect(() => rootOf('user', { ttbr1: 0x8000n })).toThrow('[register-conflict]');
+    expect(() => rootOf('kernel', { ttbr0: 0x8000n })).toThrow('[register-conflict]');
+    const bare = { arch: 'arm', roots: { only: { root_pa: '0x4000' } } };
+    expect(() => arm.captureRoots(bare, 'only', {})).toThrow('registers.TTBCR');
+    expect(arm.captureRoots(bare, 'only', { ttbcr: 0n })[0]?.paging.format.entryBytes).toBe(4);
   });
 });
 

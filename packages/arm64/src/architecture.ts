@@ -10,9 +10,9 @@ import {
 } from '@pagefold/core';
 import { stage1Access } from './access.ts';
 import { arm64Boot } from './boot/boot.ts';
-import { capturedRoot, type RegisterOverrides, withControl } from './capture.ts';
+import { capturedRoot, type RegisterOverrides, refuseSize, refuseStage1, withControl } from './capture.ts';
 import { type Arm64Cpu, CPU_WORDS, cpuOfWords, fullCpu } from './cpu.ts';
-import { GRANULES, type Granule } from './granule.ts';
+import { GRANULES } from './granule.ts';
 import { arm64Layouts } from './layout/provider.ts';
 import { el1Roots, el2Root, type Stage1Half, stage1Root, stage2RootOf } from './regime.ts';
 import { arm64Registers } from './registers.ts';
@@ -23,9 +23,21 @@ function cpuOf(values: OptionValues): Arm64Cpu {
   return words === undefined ? fullCpu : cpuOfWords(words);
 }
 
+/**
+ * Registers and sizes among option values.
+ * @throws ArgumentError `size-conflict` if TCR is given and what stands for it
+ */
 function overridesOf(values: OptionValues): RegisterOverrides {
   const given = (name: string): bigint | undefined => optionNumber(values, name);
+  const granule = GRANULES.find((known) => known === values.granule);
+  const vaBits = given('va-bits');
+  if (given('tcr') !== undefined && (granule !== undefined || vaBits !== undefined)) {
+    throw new ArgumentError('size-conflict', 'TCR says granule and size: either --tcr, or --granule and --va-bits');
+  }
   return {
+    granule,
+    vaBits,
+    el2: values.el2 === true,
     tcr: given('tcr'),
     mair: given('mair'),
     sctlr: given('sctlr'),
@@ -40,15 +52,13 @@ function overridesOf(values: OptionValues): RegisterOverrides {
  * A regime without a TCR: granule and size say the rest. Hardware is taken to set access flags, so that entries that
  * were not accessed yet count; 52-bit descriptors are in use where more than 48 bits are asked for.
  */
-function plainHalf(values: OptionValues, half: 'low' | 'high', ttbr: bigint): Stage1Half | undefined {
-  const { granule } = values;
-  const bits = optionNumber(values, 'va-bits');
-  if (!GRANULES.some((known) => known === granule) || bits === undefined) return undefined;
-  const el2 = values.el2 === true;
+function plainHalf(given: RegisterOverrides, half: 'low' | 'high', ttbr: bigint): Stage1Half | undefined {
+  const { granule, vaBits: bits, el2 = false } = given;
+  if (granule === undefined || bits === undefined) return undefined;
   return {
     label: el2 ? 'TTBR0_EL2' : half === 'low' ? 'TTBR0_EL1' : 'TTBR1_EL1',
     half,
-    granule: granule as Granule,
+    granule,
     tsz: Number(64n - bits),
     ttbr,
     ds: bits > 48n,
@@ -59,7 +69,7 @@ function plainHalf(values: OptionValues, half: 'low' | 'high', ttbr: bigint): St
     el2,
     ha: true,
     hd: false,
-    mair: optionNumber(values, 'mair'),
+    mair: given.mair,
   };
 }
 
@@ -68,35 +78,31 @@ const NO_ROOT =
   '--granule and --va-bits may stand for --tcr';
 
 /** Roots of stage 1: those whose base registers are given. */
-function stage1Roots(values: OptionValues): RootDescription[] {
-  const { tcr, mair, sctlr, ttbr0, ttbr1 } = overridesOf(values);
-  const cpu = cpuOf(values);
-  if (tcr !== undefined && (values.granule !== undefined || values['va-bits'] !== undefined)) {
-    throw new ArgumentError('two-sizes', 'TCR says granule and size: either --tcr, or --granule and --va-bits');
-  }
-  if (values.el2 === true && ttbr1 !== undefined) throw new ArgumentError('el2-ttbr1', 'EL2 has one range: --ttbr0');
+function stage1Roots(given: RegisterOverrides, cpu: Arm64Cpu): RootDescription[] {
+  const { tcr, mair, sctlr, ttbr0, ttbr1, el2 } = given;
+  if (el2 === true && ttbr1 !== undefined) throw new ArgumentError('el2-ttbr1', 'EL2 has one range: --ttbr0');
   if (tcr === undefined) {
     const halves = [
-      ttbr0 === undefined ? undefined : plainHalf(values, 'low', ttbr0),
-      ttbr1 === undefined ? undefined : plainHalf(values, 'high', ttbr1),
+      ttbr0 === undefined ? undefined : plainHalf(given, 'low', ttbr0),
+      ttbr1 === undefined ? undefined : plainHalf(given, 'high', ttbr1),
     ];
-    return halves.flatMap((half) => (half === undefined ? [] : [withControl(stage1Root(half, cpu), sctlr)]));
+    const roots = halves.flatMap((half) => (half === undefined ? [] : [withControl(stage1Root(half, cpu), sctlr)]));
+    for (const root of roots) refuseSize(root, given);
+    return roots;
   }
-  if (values.el2 === true) return ttbr0 === undefined ? [] : [withControl(el2Root(tcr, ttbr0, cpu, mair), sctlr)];
+  if (el2 === true) return ttbr0 === undefined ? [] : [withControl(el2Root(tcr, ttbr0, cpu, mair), sctlr)];
   return el1Roots({ tcr, ttbr0, ttbr1, mair }, cpu).map((root) => withControl(root, sctlr));
 }
 
 /** @throws ArgumentError if stage 1 and stage 2 are asked for at once */
-function rootsOf(values: OptionValues): RootDescription[] {
-  const { tcr, ttbr0, ttbr1, vtcr, vttbr } = overridesOf(values);
-  if (vtcr === undefined && vttbr === undefined) return stage1Roots(values);
-  if (tcr !== undefined || ttbr0 !== undefined || ttbr1 !== undefined) {
-    throw new ArgumentError('two-stages', 'one stage at a time: either --tcr and --ttbr, or --vtcr and --vttbr');
-  }
+function rootsOf(given: RegisterOverrides, cpu: Arm64Cpu): RootDescription[] {
+  const { vtcr, vttbr } = given;
+  if (vtcr === undefined && vttbr === undefined) return stage1Roots(given, cpu);
+  refuseStage1(given);
   if (vtcr === undefined || vttbr === undefined) {
     throw new ArgumentError('no-root', 'stage 2 needs both --vtcr and --vttbr');
   }
-  return [stage2RootOf(vtcr, vttbr, cpuOf(values))];
+  return [stage2RootOf(vtcr, vttbr, cpu)];
 }
 
 /** Registers that people call by the shorter names of the options. */
@@ -138,16 +144,20 @@ export const arm64: Architecture = {
   accessOptions: stage1Access.options,
   example: '--tcr 0x15001f5b5503510 --ttbr0 0x803e9001 --ttbr1 0x7a000041f16001',
   roots(values) {
-    const roots = rootsOf(values);
+    const roots = rootsOf(overridesOf(values), cpuOf(values));
     if (roots.length === 0) throw new ArgumentError('no-root', NO_ROOT);
     return roots;
   },
-  paging(values): Paging {
-    const { vtcr, vttbr, ttbr0, ttbr1 } = overridesOf(values);
+  paging(values, va): Paging {
+    const given = overridesOf(values);
+    const { vtcr, vttbr, ttbr0, ttbr1, el2 } = given;
     const stage2 = vtcr !== undefined || vttbr !== undefined;
-    // A paging needs no root: any address will do.
-    const base = stage2 ? { vttbr: vttbr ?? 0n } : ttbr0 === undefined && ttbr1 === undefined ? { ttbr0: 0n } : {};
-    const [root] = rootsOf({ ...values, ...base });
+    // A paging needs no root: any address will do. Bit 55 of an address says which half it belongs to.
+    const upper = va !== undefined && el2 !== true && (va >> 55n) % 2n === 1n;
+    const half = upper ? { ttbr0: undefined, ttbr1: ttbr1 ?? 0n } : { ttbr0: ttbr0 ?? 0n, ttbr1: undefined };
+    const any = ttbr0 === undefined && ttbr1 === undefined ? { ttbr0: 0n } : {};
+    const base = stage2 ? { vttbr: vttbr ?? 0n } : va === undefined ? any : half;
+    const [root] = rootsOf({ ...given, ...base }, cpuOf(values));
     if (root === undefined) throw new ArgumentError('no-granule', 'give --tcr, --vtcr, or --granule and --va-bits');
     if (root.fault === 'input_size_register') {
       throw new ArgumentError('input-size', 'no such granule, size or start level exists');

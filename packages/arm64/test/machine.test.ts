@@ -275,6 +275,31 @@ describe('roots of a facts file', () => {
     expect(root('user', { ttbr0: 0x5000_0000n }).address).toBe(0x5000_0000n);
   });
 
+  it('are read with the sizes that are given', () => {
+    expect(root('user', { granule: '16K', vaBits: 47n }).paging.geometry.name).toBe('16K-47-low');
+    expect(root('kernel', { vaBits: 39n }).paging.geometry.name).toBe('4K-39-high');
+    expect(() => root('user', { vaBits: 99n })).toThrow(/input-size/);
+  });
+
+  it('do not take options that are about other roots', () => {
+    expect(() => root('user', { ttbr1: 0x5000n })).toThrow(/register-conflict/);
+    expect(() => root('kernel', { ttbr0: 0x5000n })).toThrow(/register-conflict/);
+    expect(() => root('user', { vttbr: 0x5000n })).toThrow(/stage-conflict/);
+    expect(() => root('guest', { tcr: TCR })).toThrow(/stage-conflict/);
+    expect(() => root('user', { el2: true })).toThrow(/el2-conflict/);
+    expect(root('hyp', { el2: true }).label).toBe('hyp');
+  });
+
+  it('are not guessed where nothing says granule and size', () => {
+    const bare = { roots: { only: { root_pa: '0x1000' }, guest: { stage: 2, root_pa: '0x1000' } } };
+    expect(() => capturedRoot(bare, 'only', fullCpu)).toThrow('neither registers.TCR_EL1 nor granule0, t0sz');
+    expect(() => capturedRoot(bare, 'guest', fullCpu)).toThrow(
+      'neither registers.VTCR_EL2 nor granule0, t0sz, start_level',
+    );
+    expect(capturedRoot(bare, 'only', fullCpu, { granule: '4K', vaBits: 48n }).address).toBe(0x1000n);
+    expect(capturedRoot(bare, 'only', fullCpu, { tcr: TCR }).address).toBe(0x1000n);
+  });
+
   it('are refused with a reason', () => {
     expect(() => root('off')).toThrow(/mmu-off/);
     expect(() => root('contrary')).toThrow(/start-level/);
@@ -309,16 +334,24 @@ describe('options of tools', () => {
     expect(() => arm64.roots({})).toThrow(/no-root/);
     expect(() => arm64.roots({ tcr: TCR })).toThrow(/no-root/);
     expect(() => arm64.roots({ vtcr: 1n })).toThrow(/no-root/);
-    expect(() => arm64.roots({ tcr: TCR, vtcr: 1n, vttbr: 1n })).toThrow(/two-stages/);
-    expect(() => arm64.roots({ tcr: TCR, ttbr0: ROOT, granule: '4K' })).toThrow(/two-sizes/);
+    expect(() => arm64.roots({ tcr: TCR, vtcr: 1n, vttbr: 1n })).toThrow(/stage-conflict/);
+    expect(() => arm64.roots({ tcr: TCR, ttbr0: ROOT, granule: '4K' })).toThrow(/size-conflict/);
     expect(() => arm64.roots({ tcr: TCR, ttbr1: ROOT, el2: true })).toThrow(/el2-ttbr1/);
     expect(() => arm64.paging({})).toThrow(/no-granule/);
     expect(() => arm64.paging({ granule: '4K', 'va-bits': 70n })).toThrow(/input-size/);
+    expect(() => arm64.roots({ granule: '4K', 'va-bits': 99n, ttbr0: ROOT })).toThrow(
+      'granule 4K, vaBits 99 [input-size]',
+    );
+    // A real register with such a size is what the hardware faults on.
+    expect(arm64.roots({ tcr: 0x3fn, ttbr0: ROOT })[0]?.fault).toBe('input_size_register');
   });
 
   it('give a paging without a root', () => {
     expect(arm64.paging({ tcr: TCR }).geometry.name).toBe('4K-48-low');
     expect(arm64.paging({ tcr: TCR, ttbr1: 0n }).geometry.name).toBe('4K-48-high');
+    expect(arm64.paging({ tcr: TCR }, 0xffff_8000_8000_0000n).geometry.name).toBe('4K-48-high');
+    expect(arm64.paging({ tcr: TCR, ttbr0: 0n, ttbr1: 0n }, 0x1000n).geometry.name).toBe('4K-48-low');
+    expect(arm64.paging({ granule: '4K', 'va-bits': 39n }, 0xffff_ffff_0000_0000n).geometry.name).toBe('4K-39-high');
     expect(arm64.paging({ vtcr: 0x8024_3558n }).geometry.name).toBe('4K-stage2-40');
     expect(arm64.paging({ granule: '4K', 'va-bits': 52n }).features.has('lpa2')).toBe(true);
     expect(arm64.pickRegister?.('tcr', 0n, {})?.name).toBe('tcr_el1');

@@ -122,6 +122,8 @@ describe('the plan for a change', () => {
       'tlbi vale1is, 0x0005700000000003  // 0x3000, 1 page',
       'dsb ish',
     ]);
+    expect(() => planTlbi(change, { granule: '4K', asid: 5, isolated: true })).toThrow(/tlbi-asid/);
+    expect(() => planTlbi(change, { granule: '4K', asid: 70_000 })).toThrow(/tlbi-asid/);
     const isolated = planTlbi(change, { granule: '4K', asid: 4, range: false, isolated: true });
     expect(isolated.instructions.map(({ operand }) => operand).slice(1, 3)).toEqual([
       0x0004_7000_0000_0001n,

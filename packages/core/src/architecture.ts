@@ -63,19 +63,20 @@ export interface Architecture {
   readonly example: string;
   /**
    * The roots that option values name.
-   * @throws ArgumentError if they name none
+   * @throws ArgumentError if they name none, or contradict each other
    */
   roots(values: OptionValues): readonly RootDescription[];
   /**
    * A paging for explaining entries and addresses, from the same options, without needing a root.
+   * @param va the address that is to be explained: where roots share the address space, the paging of its own
    * @throws ArgumentError if the options do not say enough
    */
-  paging(values: OptionValues): Paging;
+  paging(values: OptionValues, va?: bigint): Paging;
   /**
    * The roots of a capture.
    * @param label name of the root in the capture
-   * @param values options given besides, which override the capture
-   * @throws ArgumentError if the capture has no such root or lacks what is needed
+   * @param values options given besides, which go before what the capture says
+   * @throws ArgumentError if the capture has no such root or lacks what is needed, or an option has nothing to do with it
    */
   captureRoots(capture: Capture, label: string, values: OptionValues): readonly RootDescription[];
   /** The address-space layouts that it knows. Not supplied: none. */

@@ -8,6 +8,8 @@ export interface FenceStep {
   readonly name: string;
   /** The value of its operand register, if it has one. */
   readonly operand?: bigint;
+  /** The address space that a second operand names, if it has one. */
+  readonly asid?: bigint;
   /** First address that it names. */
   readonly start?: bigint;
   /** Pages that it covers. */

@@ -17,6 +17,7 @@ import { riscvFences } from './fence-provider.ts';
 import { riscvLayouts } from './layout/provider.ts';
 import { RISCV_MODES, type RiscvFeature, type RiscvMode, riscvPaging } from './modes.ts';
 import { decodeSatp, satp32, satp64 } from './satp.ts';
+import { sstatus32, sstatus64 } from './sstatus.ts';
 
 const FEATURES: readonly RiscvFeature[] = ['svnapot', 'svpbmt', 'svrsw60t59b', 'xtheadmae'];
 /**
@@ -55,12 +56,27 @@ function rootAt(mode: RiscvMode, address: bigint, values: OptionValues, label: s
   return { paging: riscvPaging(mode, featuresOf(values, mode)), address, label };
 }
 
+/** The root that `--satp` names; `--mode` and `--root-pa` may only repeat what it says. */
+function givenSatp(satp: bigint, values: OptionValues, label: string): RootDescription {
+  const root = rootOfSatp(satp, values, label);
+  const { name } = root.paging.geometry;
+  const { mode } = values;
+  if (mode !== undefined && name !== mode) {
+    throw new ArgumentError('mode-conflict', `satp says ${name}, the option ${String(mode)}`, { satp });
+  }
+  const address = optionNumber(values, 'root-pa');
+  if (address !== undefined && address !== BigInt(root.address)) {
+    throw new ArgumentError('root-conflict', 'satp says another root than the option', { satp, rootPa: address });
+  }
+  return root;
+}
+
 /** RISC-V for tools. */
 export const riscv: Architecture = {
   name: 'riscv',
   aliases: ['riscv64', 'riscv32', 'rv64', 'rv32'],
   title: 'RISC-V: Sv32, Sv39, Sv48, Sv57',
-  registers: [satp64, satp32],
+  registers: [satp64, satp32, sstatus64, sstatus32],
   pickRegister: (name, value) => (name === 'satp' ? (satpXlen(value) === 32 ? satp32 : satp64) : undefined),
   options: [
     { name: 'satp', kind: 'number', meaning: 'satp: mode and root' },
@@ -78,31 +94,27 @@ export const riscv: Architecture = {
   roots(values) {
     const { satp, mode } = values;
     const address = values['root-pa'];
-    if (typeof satp === 'bigint') {
-      const root = rootOfSatp(satp, values, 'satp');
-      if (mode !== undefined && root.paging.geometry.name !== mode) {
-        throw new ArgumentError('mode-conflict', `satp says ${root.paging.geometry.name}, the option ${String(mode)}`, {
-          satp,
-        });
-      }
-      return [root];
-    }
+    if (typeof satp === 'bigint') return [givenSatp(satp, values, 'satp')];
     if (isMode(mode) && typeof address === 'bigint') return [rootAt(mode, address, values, 'root')];
     throw new ArgumentError('no-root', 'give --satp, or --mode and --root-pa');
   },
   paging(values): Paging {
     const { satp, mode } = values;
+    if (typeof satp === 'bigint') return givenSatp(satp, values, 'satp').paging;
     if (isMode(mode)) return riscvPaging(mode, featuresOf(values, mode));
-    if (typeof satp === 'bigint') return rootOfSatp(satp, values, 'satp').paging;
     throw new ArgumentError('no-mode', 'give --mode or --satp');
   },
   captureRoots(capture: Capture, label, values) {
     const root = rootFacts(capture, label);
+    const given = optionNumber(values, 'satp');
+    if (given !== undefined) return [givenSatp(given, values, label)];
+    const satp = numberIn(root, 'satp');
+    const written = satp === undefined ? undefined : decodeSatp(satp, satpXlen(satp));
+    const held = written?.kind === 'translation' ? written : undefined;
     // What is said about the root itself goes before what is said about the machine.
-    const mode = values.mode ?? root.mode ?? capture.mode;
-    const satp = optionNumber(values, 'satp') ?? numberIn(root, 'satp');
-    const address = numberIn(root, 'root_pa');
-    if (isMode(mode) && address !== undefined) return [rootAt(mode, address, values, label)];
+    const mode = [values.mode, root.mode, held?.mode, capture.mode].find(isMode);
+    const address = optionNumber(values, 'root-pa') ?? numberIn(root, 'root_pa') ?? held?.root;
+    if (mode !== undefined && address !== undefined) return [rootAt(mode, address, values, label)];
     if (satp !== undefined) return [rootOfSatp(satp, values, label)];
     throw new ArgumentError('capture-root', `root ${label} has neither satp nor mode and root_pa`);
   },

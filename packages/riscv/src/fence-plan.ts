@@ -11,6 +11,8 @@ import type { Sfence } from './tlb.ts';
 export interface FencePlanOptions {
   /** Address space that they belong to. Not supplied: unknown, so every fence is for all of them. */
   readonly asid?: number;
+  /** Bits that an ASID has at most. Not supplied: 16; RV32 has 9. */
+  readonly asidBits?: number;
   /** Is or was one of them global, by its own G or that of a table above? Then an ASID does not reach it. Not supplied: no. */
   readonly global?: boolean;
   /** Most fences with an address; what would need more is one fence without. Not supplied: 64, as Linux. */
@@ -49,15 +51,21 @@ function countOf({ start, end, strideBytes }: Invalidation): bigint {
  * Tables that were linked count as changed pointers, because the invalid pointer may have been remembered (Linux takes
  * the risk of a spurious fault there and fences pages only).
  * @param change the outcome of an operation of core
- * @throws ArgumentError `fence-threshold`
+ * @throws ArgumentError `fence-threshold`, `fence-asid` if the ASID is none
  */
 export function planFences(
   change: Pick<Change, 'invalidate' | 'allocated'>,
   options: FencePlanOptions = {},
 ): FencePlan {
-  const { global = false, threshold = FLUSH_ALL_THRESHOLD, svvptc = false } = options;
+  const { global = false, threshold = FLUSH_ALL_THRESHOLD, svvptc = false, asidBits = 16 } = options;
   if (!Number.isInteger(threshold) || threshold < 0 || threshold > MOST_FENCES) {
     throw new ArgumentError('fence-threshold', 'the threshold must be an integer from 0 to 2^24', { threshold });
+  }
+  if (
+    options.asid !== undefined &&
+    !(Number.isInteger(options.asid) && options.asid >= 0 && options.asid < 2 ** asidBits)
+  ) {
+    throw new ArgumentError('fence-asid', `an ASID has at most ${asidBits} bits`, { asid: options.asid });
   }
   const asid = global ? undefined : options.asid;
   const stale = change.invalidate.filter(({ cause, tables }) => !svvptc || cause !== 'installed' || tables);

@@ -205,6 +205,9 @@ describe('regions', () => {
     expect(() => riscvLayout({ mode: 'sv39', structPageBytes: 0n })).toThrow(rule('layout-struct-page'));
     expect(() => riscvLayout({ mode: 'sv39', kernelStart: 2n, kernelEnd: 1n })).toThrow(rule('layout-kernel'));
     expect(() => riscvLayout({ mode: 'sv32', kernelEnd: (1n << 32n) + 1n })).toThrow(rule('layout-kernel'));
+    for (const mode of ['sv32', 'sv39', 'sv48', 'sv57'] as const) {
+      expect(() => riscvLayout({ mode, kernelStart: 1n })).toThrow(rule('layout-kernel'));
+    }
     expect(() => riscvLayout({ mode: 'sv39', memory: [{ start: 4n, end: 4n }] })).toThrow(rule('layout-memory'));
     expect(() => riscvLayout({ mode: 'sv57', profile: layoutProfiles[0] ?? newestProfile })).toThrow(
       rule('layout-profile'),

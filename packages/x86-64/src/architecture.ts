@@ -96,7 +96,8 @@ export const x86: Architecture = {
   captureRoots(capture: Capture, label, values) {
     const root = rootFacts(capture, label);
     const registers = registersOf(values, root, recordIn(capture, 'registers'));
-    const address = registers.cr3 ?? numberIn(root, 'root_pa');
+    // The machine's CR3 is one of its roots: it says nothing of a root that has an address of its own.
+    const address = optionNumber(values, 'cr3') ?? numberIn(root, 'cr3', 'root_pa') ?? registers.cr3;
     return [
       rootOf(
         withLevels({ ...registers, ...(address === undefined ? {} : { cr3: address }) }, values),
@@ -107,10 +108,16 @@ export const x86: Architecture = {
   },
 };
 
-/** CR4 with what `--levels` says about it. */
-function withLevels(registers: Partial<X86Registers>, { levels }: OptionValues): Partial<X86Registers> {
+/**
+ * CR4 with what `--levels` says about it.
+ * @throws ArgumentError if `--cr4` says otherwise
+ */
+function withLevels(registers: Partial<X86Registers>, { levels, cr4 }: OptionValues): Partial<X86Registers> {
   if (levels === undefined) return registers;
   const la57 = 1n << 12n;
+  if (typeof cr4 === 'bigint' && ((cr4 & la57) !== 0n) !== (levels === '5')) {
+    throw new ArgumentError('levels-conflict', `CR4 says other levels than the option, ${String(levels)}`, { cr4 });
+  }
   const base = registers.cr4 ?? 0x20n;
   return { ...registers, cr4: levels === '5' ? base | la57 : base & ~la57 };
 }

@@ -125,6 +125,8 @@ describe('the architecture', () => {
     expect(root?.paging.geometry).toMatchObject({ name: '5-level', paBits: 46 });
     expect([...(root?.paging.features ?? [])]).toEqual(['nx']);
     expect(() => x86.roots({})).toThrow('no-root');
+    expect(() => x86.roots({ cr3: 0n, cr4: 0x20n, levels: '5' })).toThrow('levels-conflict');
+    expect(x86.roots({ cr3: 0n, cr4: 0x1020n, levels: '5' })).toHaveLength(1);
     expect(() => x86.roots({ cr3: 0n, maxphyaddr: 60n })).toThrow('maxphyaddr');
     expect(x86.paging({ cr4: 0x1020n }).geometry.name).toBe('5-level');
     expect(x86.paging({}).geometry.name).toBe('4-level');
@@ -136,6 +138,9 @@ describe('the architecture', () => {
     expect(kernel?.paging.geometry).toMatchObject({ name: '4-level', paBits: 40 });
     expect(x86.captureRoots(capture, 'plain', {})[0]?.address).toBe(0x3000n);
     expect(x86.captureRoots(capture, 'kernel', { cr3: 0x5000n, levels: '5' })[0]).toMatchObject({ address: 0x5000n });
+    const own = { registers: { CR3: '0x9000' }, roots: { one: { root_pa: '0x7000' }, other: {} } };
+    expect(x86.captureRoots(own, 'one', {})[0]?.address).toBe(0x7000n);
+    expect(x86.captureRoots(own, 'other', {})[0]?.address).toBe(0x9000n);
     expect(() => x86.captureRoots(capture, 'empty', {})).toThrow('no-root');
     expect(() => x86.captureRoots(capture, 'other', {})).toThrow('capture-root');
   });

@@ -3,7 +3,7 @@
  * Sources: Arm Architecture Reference Manual (DDI 0487), "TLB maintenance requirements" (invalid entries are never
  * cached); Linux 6.12 arch/arm64/include/asm/tlbflush.h, arch/arm64/kvm/hyp/nvhe/tlb.c.
  */
-import { type Change, hex, type Invalidation } from '@pagefold/core';
+import { ArgumentError, type Change, hex, type Invalidation } from '@pagefold/core';
 import { hardwareLevel, PAGE_BITS } from '../granule.ts';
 import { decomposeTlbi, flushesWholeKernel, flushesWholeProgram, type TlbiMeans, type TlbiStep } from './decompose.ts';
 import { MAX_RANGE_PAGES } from './operands.ts';
@@ -30,7 +30,10 @@ export interface TlbiPlan {
 export interface TlbiPlanOptions extends TlbiMeans {
   /** A program's address space. Not supplied: the kernel's translations, invalidated for all address spaces. */
   readonly asid?: number;
-  /** Page table isolation: a program has two address spaces, told apart by the lowest bit. Not supplied: no. */
+  /**
+   * Page table isolation: a program has two address spaces, an even one for the kernel (the one that is given) and the
+   * odd one after it for the program itself. Not supplied: no.
+   */
   readonly isolated?: boolean;
 }
 
@@ -80,9 +83,22 @@ function addressOps(stale: readonly Invalidation[], options: TlbiPlanOptions): T
  * Plans the invalidations for a change of stage 1, for all processors of the machine. What becomes too much to name is
  * invalidated as a whole, as Linux does it.
  * @param change the outcome of an operation of core
+ * @throws ArgumentError `tlbi-asid` if the ASID is none, or with isolation not the even one of its pair
  */
 export function planTlbi(change: Pick<Change, 'invalidate'>, options: TlbiPlanOptions): TlbiPlan {
   const { granule, range = true, asid, isolated = false } = options;
+  if (asid !== undefined && !(Number.isInteger(asid) && asid >= 0 && asid < 2 ** 16)) {
+    throw new ArgumentError('tlbi-asid', 'an ASID has at most 16 bits', { asid });
+  }
+  if (isolated && asid !== undefined && asid % 2 === 1) {
+    throw new ArgumentError(
+      'tlbi-asid',
+      'with isolation the ASID of a program is even, the odd one after it is its pair',
+      {
+        asid,
+      },
+    );
+  }
   const stale = staleOf(change);
   if (stale.length === 0) return plan('none', false, []);
   if (asid === undefined) {

@@ -123,6 +123,15 @@ export function riscvLayout(options: RiscvLayoutOptions): Layout {
   if (kernel.end <= kernel.start) {
     throw new ArgumentError('layout-kernel', 'the kernel ends at or below its start', { ...kernel });
   }
+  const ceiling = profile.kernelAt === 'vmalloc' ? base.pageOffset : 1n << BigInt(riscvGeometries[mode].wordBits ?? 64);
+  if (kernel.start < base.linkAddr || kernel.end > ceiling) {
+    throw new ArgumentError('layout-kernel', 'the kernel runs where it is linked or above, in its own region', {
+      kernelStart: kernel.start,
+      kernelEnd: kernel.end,
+      from: base.linkAddr,
+      to: ceiling,
+    });
+  }
   const { linear_filled_to: filledTo, ...memory } = memoryFacts(base, options);
   const regions = layoutRegions(base, filledTo);
   const fixmap = regions.find(({ name }) => name === 'fixmap')?.start ?? 0n;
