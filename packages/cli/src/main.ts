@@ -1,4 +1,5 @@
 /** The `pagefold` command: parses arguments, calls the libraries, prints. */
+import { readFileSync } from 'node:fs';
 import { PagefoldError } from '@pagefold/core';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
@@ -20,10 +21,17 @@ export interface Context {
   exitCode: number;
 }
 
+/** The version in the package's own manifest, which lies above sources and built files alike. */
+function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { readonly version: string }).version;
+}
+
 /** All commands. */
 export function createProgram(context: Context): Command {
   const program = new Command('pagefold')
     .description('Reads, walks, explains and dumps multi-level page tables.')
+    .version(version(), '--version', 'print the version')
     .showHelpAfterError(false)
     .exitOverride()
     .configureOutput({
@@ -33,7 +41,9 @@ export function createProgram(context: Context): Command {
     .addHelpText(
       'after',
       `
-Exit codes: 0 answered, 1 answered and --exit-code was given for what was found, 2 unusable arguments or files.
+Exit codes: 0 answered; 2 unusable arguments or files. 1 means that something was found: diff exits so for a difference
+or an odd entry, layout --check for an error; all others need --exit-code: translate and walk for an address that is
+not mapped, access for one that is refused, dump for an odd entry, layout for an error.
 
 Examples:
   $ pagefold translate --image tables.elf.gz --arch riscv --satp 0x9000000000081fca 0xffffffff80000000

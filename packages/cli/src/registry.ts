@@ -11,13 +11,14 @@ export const architectures: readonly Architecture[] = [riscv, arm64, arm, x86];
 
 /**
  * An architecture by its name or an alias.
+ * @param what where the name comes from, for the message
  * @throws UsageError if there is none
  */
-export function architectureNamed(name: string): Architecture {
+export function architectureNamed(name: string, what = '--arch'): Architecture {
   const wanted = name.toLowerCase();
   const found = architectures.find((arch) => arch.name === wanted || arch.aliases.includes(wanted));
   if (found === undefined) {
-    throw new UsageError(`--arch: '${name}' is not one of ${architectures.map((arch) => arch.name).join(', ')}`);
+    throw new UsageError(`${what}: '${name}' is not one of ${architectures.map((arch) => arch.name).join(', ')}`);
   }
   return found;
 }

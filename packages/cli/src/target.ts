@@ -1,5 +1,5 @@
 /** From options to an address space: which architecture, which roots, which memory. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import {
   type AddressSpace,
   type Architecture,
@@ -26,6 +26,14 @@ export interface TargetOptions {
   readonly json?: boolean;
   readonly [name: string]: unknown;
 }
+
+/** What the options of a target are called, for messages. */
+export interface TargetNames {
+  readonly registers: string;
+  readonly root: string;
+}
+
+const NAMES: TargetNames = { registers: '--registers', root: '--root' };
 
 /** Options that name an architecture and its registers. */
 export function addArchitectureOptions(command: Command): Command {
@@ -72,13 +80,13 @@ export function valuesOf(list: readonly ArchitectureOption[], options: TargetOpt
 }
 
 /** The facts file, if one is named. */
-function readCapture(options: TargetOptions): Capture | undefined {
+function readCapture(options: TargetOptions, { registers: name } = NAMES): Capture | undefined {
   if (options.registers === undefined) return undefined;
   let text: string;
   try {
     text = readFileSync(options.registers, 'utf8');
   } catch (error) {
-    throw new UsageError(`--registers: cannot read '${options.registers}': ${reasonOf(error)}`);
+    throw new UsageError(`${name}: cannot read '${options.registers}': ${reasonOf(error)}`);
   }
   try {
     const parsed: unknown = JSON.parse(text);
@@ -86,7 +94,7 @@ function readCapture(options: TargetOptions): Capture | undefined {
   } catch {
     // Said below, together with JSON that is no object.
   }
-  throw new UsageError(`--registers: '${options.registers}' is not a JSON object`);
+  throw new UsageError(`${name}: '${options.registers}' is not a JSON object`);
 }
 
 /** The reason of a failed system call, without its path and call. */
@@ -96,11 +104,19 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The architecture that the options or the facts file name. */
-export function chooseArchitecture(options: TargetOptions, capture: Capture | undefined): Architecture {
-  if (options.arch !== undefined) return architectureNamed(options.arch);
-  const named = capture?.arch;
-  if (typeof named === 'string') return architectureNamed(named);
+/**
+ * The architecture that the options or the facts file name.
+ * @throws UsageError if they name none, or two different ones
+ */
+function chooseArchitecture(options: TargetOptions, capture: Capture | undefined): Architecture {
+  const given = options.arch === undefined ? undefined : architectureNamed(options.arch);
+  const word = capture?.arch;
+  if (typeof word === 'string') {
+    const named = architectureNamed(word, `'${options.registers}': arch`);
+    if (given === undefined || given === named) return named;
+    throw new UsageError(`--arch: ${given.name}, but '${options.registers}' is about ${named.name} (arch '${word}')`);
+  }
+  if (given !== undefined) return given;
   throw new UsageError('--arch is missing (or --registers, which names the architecture)');
 }
 
@@ -108,17 +124,19 @@ function chooseRoots(
   arch: Architecture,
   options: TargetOptions,
   capture: Capture | undefined,
+  { root, registers } = NAMES,
 ): readonly RootDescription[] {
   const values = optionValues(arch, options);
   if (capture === undefined) {
-    if (options.root !== undefined) throw new UsageError('--root needs --registers');
+    if (options.root !== undefined) throw new UsageError(`${root} needs ${registers}`);
     return arch.roots(values);
   }
   const roots = capture.roots;
   const names = typeof roots === 'object' && roots !== null ? Object.keys(roots) : [];
   const label = options.root ?? (names.length === 1 ? names[0] : undefined);
-  if (label === undefined) throw new UsageError(`--root is missing: one of ${names.join(', ')}`);
-  if (!names.includes(label)) throw new UsageError(`--root: '${label}' is not one of ${names.join(', ')}`);
+  if (names.length === 0) throw new UsageError(`${registers}: '${options.registers}' names no roots`);
+  if (label === undefined) throw new UsageError(`${root} is missing: one of ${names.join(', ')}`);
+  if (!names.includes(label)) throw new UsageError(`${root}: '${label}' is not one of ${names.join(', ')}`);
   return arch.captureRoots(capture, label, values);
 }
 
@@ -132,15 +150,18 @@ export interface Target extends Disposable {
 function source(text: string): string | { readonly path: string; readonly base: bigint } {
   const at = text.lastIndexOf('@');
   const base = text.slice(at + 1);
-  if (at <= 0 || !looksLikeNumber(base)) return text;
+  if (at <= 0 || !looksLikeNumber(base) || existsSync(text)) return text;
   return { path: text.slice(0, at), base: parseNumber(base, '--image', 56) };
 }
 
-/** Opens what the options name. */
-export async function openTarget(options: TargetOptions): Promise<Target> {
-  const capture = readCapture(options);
+/**
+ * Opens what the options name.
+ * @param names what these options are called where they were given
+ */
+export async function openTarget(options: TargetOptions, names: TargetNames = NAMES): Promise<Target> {
+  const capture = readCapture(options, names);
   const arch = chooseArchitecture(options, capture);
-  const roots = chooseRoots(arch, options, capture);
+  const roots = chooseRoots(arch, options, capture, names);
   const files = options.image ?? [];
   if (files.length === 0) throw new UsageError('--image is missing');
   const image = await openImage(files.map(source));
@@ -152,14 +173,20 @@ export async function openTarget(options: TargetOptions): Promise<Target> {
   }
 }
 
-/** A paging for explaining, without memory. */
-export function choosePaging(options: TargetOptions): { readonly arch: Architecture; readonly paging: Paging } {
+/** The architecture alone, for what needs no root. */
+export function architectureOf(options: TargetOptions): Architecture {
+  return chooseArchitecture(options, readCapture(options));
+}
+
+/**
+ * A paging for explaining, without memory.
+ * @param va the address that is to be explained
+ */
+export function choosePaging(options: TargetOptions, va?: bigint): Paging {
   const capture = readCapture(options);
   const arch = chooseArchitecture(options, capture);
-  if (capture !== undefined) {
-    return { arch, paging: (chooseRoots(arch, options, capture)[0] as RootDescription).paging };
-  }
-  return { arch, paging: arch.paging(optionValues(arch, options)) };
+  if (capture !== undefined) return (chooseRoots(arch, options, capture)[0] as RootDescription).paging;
+  return arch.paging(optionValues(arch, options), va);
 }
 
 /**

@@ -1,5 +1,5 @@
 /** `pagefold boot` as a user runs it. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -130,8 +130,9 @@ describe('boot', () => {
 
   for (const name of ['tables.elf', 'tables.elf.gz']) {
     test(`writes ${name} and a facts file that the other commands open`, async () => {
-      const file = join(scratch, name);
-      const registers = join(scratch, 'registers.json');
+      const folder = mkdtempSync(join(scratch, 'out-'));
+      const file = join(folder, name);
+      const registers = join(folder, 'registers.json');
       const { code, out } = await pagefold(
         'boot',
         `${early}boot.json`,
@@ -152,6 +153,38 @@ describe('boot', () => {
       expect(same).toEqual({ code: 0, out: '', err: '' });
     });
   }
+
+  test('never replaces a facts file of something else', async () => {
+    const folder = mkdtempSync(join(scratch, 'kept-'));
+    const at = (name: string): string => join(folder, name);
+    const boot = (stage: string, ...args: string[]) => pagefold('boot', `${early}boot.json`, '--stage', stage, ...args);
+    const image = () => (JSON.parse(readFileSync(at('registers.json'), 'utf8')) as Json).image;
+    expect((await boot('start_kernel', '--out', at('a.elf'))).code).toBe(0);
+    expect(image()).toBe('a.elf');
+    // The same output again, and an output with the same facts.
+    expect((await boot('after_setup_vm_final', '--out', at('a.elf'))).code).toBe(0);
+    expect((await boot('after_setup_vm_final', '--out', at('a.elf.gz'))).code).toBe(0);
+    const other = await boot('start_kernel', '--out', at('b.elf'));
+    expect([other.code, other.err]).toEqual([2, expect.stringMatching(/registers\.json' exists .* --facts/)]);
+    expect([existsSync(at('b.elf')), image()]).toEqual([false, 'a.elf.gz']);
+    expect((await boot('start_kernel', '--out', at('b.elf'), '--facts', at('b.json'))).code).toBe(0);
+    expect(JSON.parse(readFileSync(at('b.json'), 'utf8'))).toMatchObject({ image: 'b.elf' });
+    writeFileSync(at('registers.json'), '{"arch":"riscv64"}');
+    expect((await boot('start_kernel', '--out', at('a.elf'))).code).toBe(2);
+    expect(readFileSync(at('registers.json'), 'utf8')).toBe('{"arch":"riscv64"}');
+  });
+
+  test('says which file cannot be written', async () => {
+    const boot = (...args: string[]) => pagefold('boot', `${early}boot.json`, '--stage', 'start_kernel', ...args);
+    const same = await boot('--out', join(scratch, 'registers.json'));
+    expect([same.code, same.err]).toEqual([2, expect.stringContaining('is where the facts file goes')]);
+    expect((await boot('--out', join(scratch, 'x.elf'), '--facts', join(scratch, 'x.elf'))).code).toBe(2);
+    const nowhere = await boot('--out', join(scratch, 'nowhere', 'x.elf'));
+    expect(nowhere.err).toMatch(/--out: cannot write '.*x\.elf': there is no folder '.*nowhere'/);
+    const facts = await boot('--out', join(scratch, 'x.elf'), '--facts', join(scratch, 'nowhere', 'x.json'));
+    expect(facts.err).toMatch(/--facts: cannot write '.*x\.json': there is no folder/);
+    expect((await boot('--facts', 'x.json')).err).toContain('--facts needs --out');
+  });
 
   test('takes the files of a machine instead of a description, with the same outcome', async () => {
     const stage = ['--stage', 'after_setup_vm_final'];
@@ -191,6 +224,14 @@ describe('boot', () => {
     };
     expect(await one(`${early}boot.json`)).toMatch(/--stage/);
     expect(await one(`${early}boot.json`, '--stage', 'lunch')).toMatch(/start_kernel, paging_init/);
+    const hardware = [`${early}boot.json`, '--stage', 'start_kernel', '--hardware-modes'];
+    expect(await one(...hardware, ',')).toMatch(/no mode is named; there are sv32, sv39/);
+    expect(await one(...hardware, 'sv40')).toMatch(/'sv40' is not one of/);
+    expect(await one(...hardware, 'sv39', '--set', 'arch=arm64')).toMatch(/arm64 has no modes/);
+    expect(await one(`${early}boot.json`, '--stage', 'start_kernel', '--set', 'arch=null')).toMatch(/lacks 'arch'/);
+    expect(await one(`${early}boot.json`, '--stage', 'start_kernel', '--set', 'arch=vax')).toMatch(
+      /arch: 'vax' is not/,
+    );
     expect(await one('--stage', 'start_kernel')).toMatch(/give a description/);
     expect(await one(`${early}boot.json`, '--stage', 'start_kernel', '--dtb', 'x')).toMatch(/not both/);
     expect(await one(join(scratch, 'none.json'), '--stage', 'start_kernel')).toMatch(/no such file/);

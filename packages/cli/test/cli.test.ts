@@ -10,6 +10,7 @@ const capture = new URL('../../../tools/fixtures/riscv64-sv48-6.12/', import.met
 const image = `${capture}tables.elf.gz`;
 const registers = `${capture}registers.json`;
 const satp = '0x9000000000081fca';
+const target = ['--image', image, '--registers', registers, '--root', 'kernel'];
 const scratch = mkdtempSync(join(tmpdir(), 'pagefold-cli-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -299,6 +300,8 @@ describe('bad arguments: one clear line and exit code 2', () => {
     ['no root', ['translate', '--image', image, '--registers', registers, '0x0']],
     ['unknown root', ['translate', '--image', image, '--registers', registers, '--root', 'nobody', '0x0']],
     ['facts file that is no JSON', ['translate', '--image', image, '--registers', image, '--root', 'kernel', '0x0']],
+    ['no kind of access', ['access', ...target, '--access', 'constructor', '0x0']],
+    ['nobody who accesses', ['access', ...target, '--privilege', 'constructor', '0x0']],
     ['bad range', ['dump', '--image', image, '--registers', registers, '--root', 'kernel', '--range', '5-4']],
     ['nothing to explain', ['explain', '--arch', 'riscv']],
     ['unknown field', ['explain', 'satp', '--build', 'colour=1', '--arch', 'riscv']],

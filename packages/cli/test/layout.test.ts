@@ -99,6 +99,9 @@ describe('layout', () => {
     [['--arch', 'riscv', '--mode', 'sv32', '--kasan'], 'Linux has no KASAN on RV32'],
     [['--arch', 'riscv', '--memory', '0x80000000'], '--memory:'],
     [['--arch', 'riscv', '--struct-page', 'many'], '--struct-page:'],
+    [['--arch', 'riscv', '--memory', '0x80000000+2G,0xc0000000+1G'], '0x80000000+2G and 0xc0000000+1G overlap'],
+    [['--arch', 'riscv', '--mode', 'sv48', '--kernel-start', '0x1'], '[layout-kernel]'],
+    [['--arch', 'riscv', '--svg', '-'], '--svg draws one layout, there are 3 (sv39, sv48, sv57): give --mode'],
     [['--check', 'nowhere.json'], 'no such file'],
   ])('refuses %j', async (args, message) => {
     const { code, err, out } = await layout(...args);
@@ -119,6 +122,10 @@ describe('layout --check', () => {
       .replace(/"size":"[^"]*",/g, '');
     const found = await layout('--check', file('broken.json', broken), '--json');
     expect(found.code).toBe(1);
+    expect(await layout('--check', file('broken.json', broken), '--exit-code')).toMatchObject({ code: 1 });
+    expect(await layout('--check', file('sound.json', printed), '--exit-code')).toMatchObject({ code: 0 });
+    const drawn = await layout('--check', file('sound.json', printed), '--svg', '-');
+    expect([drawn.code, drawn.err]).toEqual([2, expect.stringContaining('give --check a file with one')]);
     expect(found.lines[0]).toMatchObject({
       type: 'finding',
       severity: 'error',

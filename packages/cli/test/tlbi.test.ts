@@ -42,7 +42,26 @@ describe('tlbi', () => {
     expect(tables.out).toBe('sfence.vma\n');
   });
 
+  test('fences of one address space show it', async () => {
+    const range = ['tlbi', '--arch', 'riscv', '--asid', '5', '--range', '0x1000+4K'];
+    const { out } = await pagefold(...range, '--json');
+    expect(JSON.parse(out)).toEqual({ name: 'sfence.vma', operand: '0x1000', asid: '0x5', start: '0x1000' });
+    expect((await pagefold(...range)).out).toBe('sfence.vma va, asid  // 0x1000, asid 5\n');
+    expect((await pagefold(...range, '--tables')).out).toBe('sfence.vma x0, asid  // asid 5\n');
+  });
+
+  test('isolation pairs the even address space of a program with the odd one after it', async () => {
+    const args = ['tlbi', '--arch', 'arm64', '--isolated', '--range', '0x1000+4K', '--json', '--asid'];
+    const { out } = await pagefold(...args, '4');
+    const operands = [...out.matchAll(/"operand":"(0x[0-9a-f]+)"/g)].map(([, text]) => BigInt(text as string) >> 48n);
+    expect(operands).toEqual([4n, 5n]);
+    expect((await pagefold(...args, '5')).err).toContain('[tlbi-asid]');
+  });
+
   test.each([
+    ['an ASID that is too wide', ['tlbi', '--arch', 'riscv', '--range', '0x0+4K', '--asid', '99999999']],
+    ['one too wide for RV32', ['tlbi', '--arch', 'riscv', '--mode', 'sv32', '--range', '0x0+4K', '--asid', '512']],
+    ['a range that is no whole leaf', ['tlbi', '--arch', 'riscv', '--range', '0x0+1M', '--level', '3']],
     ['no architecture', ['tlbi', '--range', '0x0+4K']],
     ['no range', ['tlbi', '--arch', 'riscv']],
     ['part of a page', ['tlbi', '--arch', 'riscv', '--range', '0x0+5']],

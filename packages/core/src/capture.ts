@@ -3,7 +3,7 @@
  * the labels of `roots`; everything else is between the file and the architecture. By custom `registers` holds raw
  * register values by name, `regime` what somebody read out of them, `cpu` what the processor has, and each member of
  * `roots` what is known of that root: its physical address as `root_pa`, its base register, its mode. What a root says
- * goes before the regime, the regime before the registers.
+ * goes before the regime, the regime before the registers. What a tool was given besides goes before all of it.
  */
 import { ArgumentError } from './errors.ts';
 

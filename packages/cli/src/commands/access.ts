@@ -67,7 +67,8 @@ function accessOptions(given: TargetOptions, arch: Architecture): Record<string,
 }
 
 function lookUp<T>(words: Readonly<Record<string, T>>, word: unknown, flag: string, names: string): T {
-  const found = words[String(word).toLowerCase()];
+  const wanted = String(word).toLowerCase();
+  const found = Object.hasOwn(words, wanted) ? words[wanted] : undefined;
   if (found === undefined) throw new UsageError(`${flag}: '${String(word)}' is not one of ${names}`);
   return found;
 }

@@ -1,12 +1,11 @@
 /** `pagefold boot`: the page tables of a kernel at a stage of booting, from a description of the machine. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { gzipSync } from 'node:zlib';
-import { type BootResult, type Capture, createSpace, hex } from '@pagefold/core';
-import { elfCore, tablePages } from '@pagefold/emit';
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type Architecture, type BootResult, type Capture, hex } from '@pagefold/core';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { describeBoot, withDeviceTree } from '../boot-files.ts';
+import { writeTables } from '../boot-output.ts';
 import { UsageError } from '../errors.ts';
 import type { Context } from '../main.ts';
 import { parseNumber } from '../numbers.ts';
@@ -19,6 +18,7 @@ interface Given {
   readonly stage?: string;
   readonly kasan?: boolean;
   readonly out?: string;
+  readonly facts?: string;
   readonly json?: boolean;
   readonly dtb?: string;
   readonly systemMap?: string;
@@ -102,6 +102,21 @@ function withSettings(description: Capture, settings: readonly string[]): Captur
   }, description);
 }
 
+/** @throws UsageError if the description names no architecture */
+function architectureIn({ arch }: Capture): Architecture {
+  if (typeof arch === 'string') return architectureNamed(arch, "the description's arch");
+  throw new UsageError(`the description lacks 'arch': one of ${architectures.map(({ name }) => name).join(', ')}`);
+}
+
+/** @throws UsageError if the architecture has no such modes */
+function checkModes({ name, options }: Architecture, modes: readonly string[]): void {
+  const known = options.find((option) => option.name === 'mode')?.values;
+  if (known === undefined) throw new UsageError(`--hardware-modes: ${name} has no modes to choose from`);
+  if (modes.length === 0) throw new UsageError(`--hardware-modes: no mode is named; there are ${known.join(', ')}`);
+  const wrong = modes.find((mode) => !known.includes(mode));
+  if (wrong !== undefined) throw new UsageError(`--hardware-modes: '${wrong}' is not one of ${known.join(', ')}`);
+}
+
 function resultJson(result: BootResult): PrintableObject {
   const { stage, mode, roots, registers, values, tables, reserved, warnings } = result;
   const offsets = Object.fromEntries(Object.entries(values).filter(([name]) => name.endsWith('offset')));
@@ -147,18 +162,6 @@ function resultText({ stage, mode, roots, registers, tables, warnings }: BootRes
   ].join('\n');
 }
 
-/** Writes the tables as an ELF core, and the facts file beside it. */
-function writeTables(result: BootResult, path: string): void {
-  const spaces = result.roots.map((root) => createSpace(result.memory, root));
-  const core = elfCore(tablePages(spaces), result.elf);
-  try {
-    writeFileSync(path, path.endsWith('.gz') ? gzipSync(core) : core);
-    writeFileSync(join(dirname(path), 'registers.json'), `${JSON.stringify(result.capture, null, 1)}\n`);
-  } catch (error) {
-    throw new UsageError(`--out: cannot write '${path}': ${reasonOf(error)}`);
-  }
-}
-
 function stagesText(): string {
   return architectures
     .flatMap(({ name, boot }) =>
@@ -175,7 +178,8 @@ export function addBoot(program: Command, context: Context): void {
     .argument('[description]', 'description of machine and kernel: a JSON file')
     .requiredOption('--stage <stage>', 'how far to boot')
     .option('--kasan', 'as if the kernel had been built with KASAN')
-    .option('--out <file>', 'write the tables as an ELF core (gzip if it ends in .gz), and registers.json beside it')
+    .option('--out <file>', 'write the tables as an ELF core (gzip if it ends in .gz), and a facts file')
+    .option('--facts <file>', 'where the facts file goes (not given: registers.json beside the tables)')
     .option('--dtb <file>', 'instead of a description: the device tree')
     .option('--system-map <file>', 'the symbol list (System.map, kallsyms)')
     .option('--kernel <file>', 'the kernel image, for its header')
@@ -192,6 +196,8 @@ export function addBoot(program: Command, context: Context): void {
 Stages:
 ${stagesText()}
 
+A registers.json that was not written for the same --out is never replaced: --facts says where else to write.
+
 Examples:
   $ pagefold boot boot.json --stage start_kernel --json
   $ pagefold boot boot.json --stage after_setup_vm_final --out tables.elf
@@ -200,11 +206,13 @@ Examples:
   $ pagefold boot boot.json --stage start_kernel --set idRegisters.ID_AA64MMFR0_EL1=0x1125`,
     )
     .action((path: string | undefined, given: Given) => {
+      if (given.facts !== undefined && given.out === undefined) throw new UsageError('--facts needs --out');
       const read = descriptionOf(path, given);
       const modes = given.hardwareModes?.split(',').filter((word) => word !== '');
       const described = modes === undefined ? read : { ...read, hardwareModes: modes };
       const description = withSettings(described, given.set ?? []);
-      const arch = architectureNamed(String(description.arch ?? ''));
+      const arch = architectureIn(description);
+      if (modes !== undefined) checkModes(arch, modes);
       if (arch.boot === undefined) throw new UsageError(`no boot of ${arch.name} is modelled`);
       const stage = given.stage ?? '';
       if (!arch.boot.stages.some(({ name }) => name === stage)) {
@@ -212,7 +220,7 @@ Examples:
         throw new UsageError(`--stage: '${stage}' is not one of ${stages}`);
       }
       const result = arch.boot.boot(description, { stage, ...(given.kasan === true ? { kasan: true } : {}) });
-      if (given.out !== undefined) writeTables(result, given.out);
+      if (given.out !== undefined) writeTables(result, given.out, given.facts);
       context.output.out(given.json === true ? `${jsonLine(resultJson(result))}\n` : resultText(result));
     });
 }

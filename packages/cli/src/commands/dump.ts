@@ -1,6 +1,6 @@
 /** `pagefold dump`: everything that is mapped, in folded lines. */
 import { readFileSync } from 'node:fs';
-import { type DumpLine, dump, hex, lineText, type Marker, type Paging } from '@pagefold/core';
+import { alignRangeOut, type DumpLine, dump, hex, lineText, type Marker, type Paging } from '@pagefold/core';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { EXIT_FOUND, UsageError } from '../errors.ts';
@@ -81,7 +81,7 @@ function rawText(line: DumpLine, paging: Paging): string {
 /** Adds the command. */
 export function addDump(program: Command, context: Context): void {
   addTargetOptions(program.command('dump').description('print everything that is mapped, equal neighbours folded'))
-    .option('--range <range>', 'only START-END or START+SIZE')
+    .option('--range <range>', 'only START-END or START+SIZE, made larger to whole pages')
     .option('--raw', 'one line per leaf entry, with its address and word')
     .option('--markers <file>', 'print names between lines: a file of ADDRESS NAME lines')
     .option('--exit-code', 'exit with 1 if a malformed entry or a table outside memory was met')
@@ -102,15 +102,9 @@ Examples:
       const target = await openTarget(given);
       try {
         const paging = (target.space.roots[0] as NonNullable<(typeof target.space.roots)[number]>).paging;
-        const page = paging.pageBytes;
-        // Whole pages: what the range touches is shown.
-        const whole = {
-          start: range.start - (range.start % page),
-          end: range.end + ((page - (range.end % page)) % page),
-        };
         dump(
           target.space,
-          whole,
+          alignRangeOut(range, paging.pageBytes),
           (line) => {
             if (line.type === 'odd' && given.exitCode === true) context.exitCode = EXIT_FOUND;
             if (given.json === true) {

@@ -2,49 +2,24 @@
 import {
   type Architecture,
   type ExplainedField,
-  encodeRegister,
   explainAddress,
   explainEntry,
   explainRegister,
-  type Field,
   hex,
   type Paging,
   type RegisterFormat,
-  scatter,
   sizeText,
 } from '@pagefold/core';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
+import { buildEntry, buildRegister } from '../field-pairs.ts';
 import type { Context } from '../main.ts';
 import { looksLikeNumber, parseNumber } from '../numbers.ts';
 import { jsonLine, type PrintableObject, plainTable } from '../output.ts';
-import {
-  addArchitectureOptions,
-  chooseArchitecture,
-  choosePaging,
-  optionValues,
-  type TargetOptions,
-} from '../target.ts';
+import { addArchitectureOptions, architectureOf, choosePaging, optionValues, type TargetOptions } from '../target.ts';
 
 const ENTRY_WORDS = ['entry', 'pte', 'descriptor'];
 const ADDRESS_WORDS = ['va', 'address'];
-
-/** `mode=sv48` pairs as field values; names of values count as the values. */
-function fieldPairs(pairs: readonly string[], fields: readonly Field[]): Record<string, bigint> {
-  const values: Record<string, bigint> = {};
-  for (const pair of pairs) {
-    const match = /^([^=]+)=(.*)$/.exec(pair);
-    if (match === null) throw new UsageError(`--build: '${pair}' is not FIELD=VALUE`);
-    const [, name, text] = match as unknown as [string, string, string];
-    const field = fields.find((candidate) => candidate.name === name);
-    if (field === undefined) {
-      throw new UsageError(`--build: no field '${name}'; there are ${fields.map((known) => known.name).join(', ')}`);
-    }
-    const named = Object.entries(field.values ?? {}).find(([, word]) => word.toLowerCase() === text.toLowerCase());
-    values[name] = named === undefined ? parseNumber(text, `--build ${name}`) : BigInt(named[0]);
-  }
-  return values;
-}
 
 function fieldJson(field: ExplainedField): PrintableObject {
   const { name, bits, value, text, meaning, section, software } = field;
@@ -164,24 +139,14 @@ function printAddress(context: Context, paging: Paging, va: bigint, json: boolea
 /** The level that `--level` names, in the hardware's numbering. Not given: that of the smallest leaves. */
 function chooseLevel(paging: Paging, given: unknown): number {
   if (given === undefined) return 0;
-  const wanted = Number(given);
+  const wanted = /^-?[0-9]+$/.test(String(given)) ? Number(given) : undefined;
   const found = paging.geometry.levels.find(({ hardware }) => hardware === wanted);
-  if (found === undefined || String(given).trim() === '') {
+  if (found === undefined) {
     throw new UsageError(
       `--level: '${String(given)}' is not one of ${paging.geometry.levels.map(({ hardware }) => hardware).join(', ')}`,
     );
   }
   return found.level;
-}
-
-/** The shape whose fields a built entry is made of: the one with most fields that can be named. */
-function buildEntry(paging: Paging, level: number, pairs: readonly string[]): bigint {
-  const fields = new Map<string, Field>();
-  for (const { fields: own } of paging.codec(level).shapes) for (const field of own) fields.set(field.name, field);
-  const values = fieldPairs(pairs, [...fields.values()]);
-  let entry = 0n;
-  for (const [name, value] of Object.entries(values)) entry |= scatter(value, (fields.get(name) as Field).bits);
-  return entry;
 }
 
 /** Adds the command. */
@@ -215,10 +180,7 @@ Examples:
       if (typeof given.va === 'string') jobs.push(['va', [given.va]]);
       if (what !== undefined)
         jobs.push(looksLikeNumber(what) ? ['entry', [what, ...rest]] : [what.toLowerCase(), rest]);
-      const arch =
-        given.arch === undefined && given.registers !== undefined
-          ? choosePaging(given).arch
-          : chooseArchitecture(given, undefined);
+      const arch = architectureOf(given);
       if (jobs.length === 0) {
         // A register given as an option (--satp 0x…) is explained too.
         for (const { name } of arch.options) {
@@ -246,7 +208,7 @@ function explainOne(
   json: boolean,
 ): void {
   if (ENTRY_WORDS.includes(kind)) {
-    const { paging } = choosePaging(given);
+    const paging = choosePaging(given);
     const level = chooseLevel(paging, given.level);
     const width = paging.format.entryBytes * 8;
     const entries =
@@ -257,20 +219,23 @@ function explainOne(
     return;
   }
   if (ADDRESS_WORDS.includes(kind)) {
-    const { paging } = choosePaging(given);
-    for (const word of words) printAddress(context, paging, parseNumber(word, 'address'), json);
+    for (const word of words) {
+      const va = parseNumber(word, 'address');
+      printAddress(context, choosePaging(given, va), va, json);
+    }
     return;
   }
   const first = given.build === true ? undefined : parseNumber(words[0] as string, kind);
   const register = registerOf(arch, kind, first, given);
   if (register === undefined) {
     throw new UsageError(
-      `'${kind}' is not entry, va or a register of ${arch.name} (${arch.registers.map(({ name }) => name).join(', ')})`,
+      `'${kind}' is not entry, va or a register of ${arch.name} (${[...new Set(arch.registers.map(({ name }) => name))].join(', ')})`,
     );
   }
-  const values =
-    given.build === true
-      ? [encodeRegister(register, fieldPairs(words, register.fields))]
-      : words.map((word) => parseNumber(word, kind, register.bits));
-  for (const value of values) printRegister(context, register, value, json);
+  if (given.build === true) {
+    const built = buildRegister(arch, register, words, optionValues(arch, given));
+    printRegister(context, built.register, built.value, json);
+    return;
+  }
+  for (const word of words) printRegister(context, register, parseNumber(word, kind, register.bits), json);
 }

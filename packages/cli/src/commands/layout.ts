@@ -1,6 +1,7 @@
 /** `pagefold layout`: which pieces a kernel cuts its address space into, and whether they fit together. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import {
+  type AddressRange,
   type Architecture,
   checkLayouts,
   type Finding,
@@ -12,6 +13,7 @@ import {
   layoutToJson,
   parseLayouts,
   type RuledLayout,
+  rangesOverlap,
   sizeText,
   worstSeverity,
 } from '@pagefold/core';
@@ -42,6 +44,20 @@ function providerOf(name: string): LayoutProvider {
 /** Options of an architecture's layouts. */
 const optionsOf = ({ layouts }: Architecture): readonly LayoutOption[] => layouts?.options ?? [];
 
+/**
+ * Ranges with commas between.
+ * @throws UsageError if two of them share addresses
+ */
+function readRanges(given: string, what: string): AddressRange<bigint>[] {
+  const words = given.split(',');
+  const ranges = words.map((word) => parseRange(word, what));
+  for (const [i, a] of ranges.entries()) {
+    const j = ranges.findIndex((b, at) => at > i && rangesOverlap(a, b));
+    if (j >= 0) throw new UsageError(`${what}: ${words[i]} and ${words[j]} overlap`);
+  }
+  return ranges;
+}
+
 /** One option's value. */
 function readValue({ name, kind, values }: LayoutOption, given: unknown): LayoutValues[string] {
   if (kind === 'flag' && typeof given !== 'string') return given === true;
@@ -49,7 +65,7 @@ function readValue({ name, kind, values }: LayoutOption, given: unknown): Layout
   if (kind === 'flag' && values === undefined) throw new UsageError(`--${name} takes no word`);
   if (kind === 'number') return parseNumber(given, `--${name}`);
   if (kind === 'size') return parseSize(given, `--${name}`);
-  if (kind === 'ranges') return given.split(',').map((range) => parseRange(range, `--${name}`));
+  if (kind === 'ranges') return readRanges(given, `--${name}`);
   if (values !== undefined && !values.includes(given)) {
     throw new UsageError(`--${name}: '${given}' is not one of ${values.join(', ')}`);
   }
@@ -108,9 +124,15 @@ function layoutText(layout: Layout, provider: LayoutProvider, findings: readonly
   ].join('\n');
 }
 
-function writeSvg(path: string, layouts: readonly Layout[], context: Context): void {
+/** @param hint how to get one layout of several */
+function writeSvg(path: string, layouts: readonly Layout[], hint: string, context: Context): void {
   const [layout, ...others] = layouts;
-  if (layout === undefined || others.length > 0) throw new UsageError('--svg draws one layout: give --mode');
+  if (layout === undefined || others.length > 0) {
+    const names = layouts.map(({ name }) => name).join(', ');
+    throw new UsageError(
+      `--svg draws one layout, there are ${layouts.length}${names === '' ? '' : ` (${names})`}: ${hint}`,
+    );
+  }
   const svg = layoutSvg(layout);
   if (path === '-') {
     context.output.out(svg);
@@ -133,7 +155,7 @@ function check(paths: readonly string[], given: Given, context: Context): void {
   if (worstSeverity(findings) === 'error') context.exitCode = EXIT_FOUND;
   if (typeof given.svg === 'string') {
     const layouts = set.map(({ layout }) => layout);
-    writeSvg(given.svg, layouts, context);
+    writeSvg(given.svg, layouts, 'give --check a file with one', context);
     if (given.svg === '-') return;
   }
   if (given.json === true) {
@@ -156,9 +178,11 @@ function show(given: Given, context: Context): void {
   refuseForeign(architectureNamed(given.arch), given, optionsOf);
   const set = provider.create(valuesFor(provider, given)).map((layout) => ({ layout, rules: provider.rules(layout) }));
   const findings = checkLayouts(set);
+  if (given.exitCode === true && worstSeverity(findings) === 'error') context.exitCode = EXIT_FOUND;
   if (typeof given.svg === 'string') {
     const layouts = set.map(({ layout }) => layout);
-    writeSvg(given.svg, layouts, context);
+    const choice = provider.options.find(({ name }) => ['mode', 'on-va-bits'].includes(name));
+    writeSvg(given.svg, layouts, `give --${choice?.name ?? 'arch'}`, context);
     return;
   }
   if (given.json === true) {
@@ -190,10 +214,12 @@ export function addLayout(program: Command, context: Context): void {
     .option('--check <file...>', 'check layouts from JSON files, several as modes of one kernel')
     .option('--svg <file>', 'draw the layout instead (- for standard output)')
     .option('--json', 'print one JSON object per line: layouts (not with --check) and findings')
+    .option('--exit-code', 'exit with 1 if there is an error; with --check it does so anyway')
     .addHelpText(
       'after',
       `
-Ranges are START-END or START+SIZE, several with commas between. With --check the exit code is 1 if there is an error.
+Ranges are START-END or START+SIZE, several with commas between; they may not overlap.
+With --check the exit code is 1 if there is an error, else only with --exit-code.
 What --json prints can be changed and given to --check.
 
 Examples:

@@ -1,5 +1,5 @@
 /** `pagefold tlbi`: the instructions that make a change of a range visible. */
-import { type Architecture, type FenceProvider, type Invalidation, virt } from '@pagefold/core';
+import { type Architecture, type FenceProvider, type Invalidation, sizeText, virt } from '@pagefold/core';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import type { Context } from '../main.ts';
@@ -40,7 +40,7 @@ export function addTlbi(program: Command, context: Context): void {
     .command('tlbi')
     .description('print the invalidations that a change of a range needs, with their operands')
     .option('--arch <name>', `architecture: ${known.map(({ name }) => name).join(', ')}`)
-    .option('--range <range>', 'what changed: START-END or START+SIZE')
+    .option('--range <range>', 'what changed: START-END or START+SIZE, whole leaves of that level')
     .option('--level <n>', 'level of the leaves that were cached, counted from the pages', '0')
     .addOption(new Option('--cause <word>', 'what happened to them').choices([...CAUSES]).default('changed'))
     .option('--tables', 'table pointers changed too');
@@ -62,20 +62,23 @@ Examples:
       const { start, end } = parseRange(given.range, '--range');
       const values = valuesOf(provider.options, given);
       const level = levelOf(given.level);
-      const page = provider.entryBytes(0, values);
-      if (start % page !== 0n || end % page !== 0n)
-        throw new UsageError(`--range: ${given.range} is not made of whole pages`);
+      const strideBytes = provider.entryBytes(level, values);
+      if (start % strideBytes !== 0n || end % strideBytes !== 0n) {
+        const what =
+          level === 0 ? 'whole pages' : `whole leaves of level ${level}, which map ${sizeText(strideBytes)} each`;
+        throw new UsageError(`--range: ${given.range} is not made of ${what}`);
+      }
       const change: Invalidation = {
         start: virt(start),
         end,
         cause: CAUSES.find((cause) => cause === given.cause) ?? 'changed',
         level,
-        strideBytes: provider.entryBytes(level, values),
+        strideBytes,
         tables: given.tables === true,
       };
       for (const step of provider.plan({ invalidate: [change], allocated: [] }, values)) {
-        const { name, operand, start: first, pages, text } = step;
-        context.output.out(`${given.json === true ? jsonLine({ name, operand, start: first, pages }) : text}\n`);
+        const { name, operand, asid, start: first, pages, text } = step;
+        context.output.out(`${given.json === true ? jsonLine({ name, operand, asid, start: first, pages }) : text}\n`);
       }
     });
 }
