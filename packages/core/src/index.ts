@@ -39,6 +39,7 @@ export * from './linux-names.ts';
 export * from './map.ts';
 export * from './memblock.ts';
 export * from './memory.ts';
+export * from './note-entries.ts';
 export * from './note-page.ts';
 export * from './paging.ts';
 export * from './phases.ts';

@@ -3,21 +3,15 @@
  */
 import {
   type AddressMarker,
-  ArgumentError,
-  type Cursor,
-  createSpace,
   dumpSize,
   hex,
   type Memory,
+  type NoteEntriesOptions,
   NotePage,
   type NotePageStyle,
+  noteEntries,
   type Paging,
-  type PhysAddr,
   type RootDescription,
-  readWord,
-  SKIP,
-  shapeAt,
-  traverse,
 } from '@pagefold/core';
 import { LINUX_BITS, type LinuxBit } from '../entry-bits.ts';
 import { memoryIndexBits } from '../linux-protections.ts';
@@ -73,13 +67,9 @@ export function ptdumpText(paging: Paging, { start, end, level, bits }: PtdumpLi
 }
 
 /** What a dump needs besides a root. */
-export interface PtdumpOptions {
+export interface PtdumpOptions extends NoteEntriesOptions {
   /** Not supplied: none. */
   readonly markers?: readonly AddressMarker[];
-  /** Physical address of the table of pages that all of KASAN's early shadow shares; it is not looked into. */
-  readonly sharedPtes?: PhysAddr;
-  /** Further tables that the early shadow shares. */
-  readonly sharedTables?: ReadonlySet<bigint>;
 }
 
 /** What a dump found. */
@@ -100,9 +90,6 @@ const STYLE: NotePageStyle = { recordsFirst: true, markers: 'change-plus-one', p
  */
 export function ptdump(memory: Memory, description: RootDescription, options: PtdumpOptions = {}): PtdumpResult {
   const { paging } = description;
-  const [root] = createSpace(memory, description).roots;
-  if (root === undefined) throw new ArgumentError('no-root', 'a dump needs a root');
-  const range = root.ranges[root.ranges.length - 1] ?? { start: 0, end: 2 ** 64 };
   const notes = new NotePage({
     style: STYLE,
     markers: options.markers ?? [],
@@ -112,25 +99,9 @@ export function ptdump(memory: Memory, description: RootDescription, options: Pt
       { name: 'uxn', test: (prot) => (prot & LINUX_BITS.UXN) === 0n },
     ],
   });
-  const note = (cursor: Cursor, level: number, word: bigint): undefined => {
-    notes.note({ addr: BigInt(cursor.va), level, prot: word & PTDUMP_MASK });
-  };
-  const word = ({ lo, hi }: Cursor): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-  const shared = new Set([...(options.sharedTables ?? []), ...(options.sharedPtes ? [options.sharedPtes] : [])]);
-  traverse(
-    memory,
-    { root, start: range.start, end: range.end },
-    {
-      table(cursor) {
-        if (!shared.has(BigInt(shapeAt(cursor).address.decode(cursor.lo, cursor.hi)))) return undefined;
-        note(cursor, 0, options.sharedPtes === undefined ? 0n : readWord(memory, options.sharedPtes));
-        return SKIP;
-      },
-      leaf: (cursor) => note(cursor, cursor.level, word(cursor)),
-      hole: (cursor) => note(cursor, cursor.level, word(cursor)),
-      malformed: (cursor) => note(cursor, cursor.level, word(cursor)),
-    },
-  );
+  noteEntries(memory, description, options, (addr, level, word) => {
+    notes.note({ addr, level, prot: word & PTDUMP_MASK });
+  });
   const lines = notes.finish().map((line) => {
     if ('marker' in line) return `---[ ${line.marker} ]---`;
     const [start, end] = line.range;

@@ -4,21 +4,15 @@
  */
 import {
   type AddressMarker,
-  ArgumentError,
-  type Cursor,
-  createSpace,
   dumpSize,
   hex,
   type Memory,
+  type NoteEntriesOptions,
   NotePage,
   type NotePageStyle,
+  noteEntries,
   type Paging,
-  type PhysAddr,
   type RootDescription,
-  readWord,
-  SKIP,
-  shapeAt,
-  traverse,
 } from '@pagefold/core';
 import type { KernelAddresses } from '../boot/addresses.ts';
 import type { KernelMap } from '../boot/kernel-map.ts';
@@ -126,15 +120,9 @@ export function ptdumpMarkers(addresses: KernelAddresses, kernelMap: KernelMap, 
 }
 
 /** What {@link ptdump} needs besides a root. */
-export interface PtdumpOptions {
+export interface PtdumpOptions extends NoteEntriesOptions {
   /** Not supplied: none. */
   readonly markers?: readonly AddressMarker[];
-  /** Tables that all of an early shadow shares: noted once, as pages of the last level, and not looked into. */
-  readonly sharedTables?: ReadonlySet<bigint>;
-  /** Physical address of the shared table of pages, whose first entry says how such shadow is mapped. */
-  readonly sharedPtes?: PhysAddr;
-  /** First address. Not supplied: the start of the kernel half. */
-  readonly start?: bigint;
 }
 
 /** What a dump found. */
@@ -145,10 +133,6 @@ export interface PtdumpResult {
   readonly writableExecutable: { readonly pages: bigint; readonly first: bigint | undefined };
 }
 
-function word(cursor: Cursor): bigint {
-  return (BigInt(cursor.hi >>> 0) << 32n) | BigInt(cursor.lo >>> 0);
-}
-
 /**
  * Dumps the kernel half of a root.
  * @throws ArgumentError `marker-order`; MemoryError if a table lies outside memory
@@ -156,9 +140,6 @@ function word(cursor: Cursor): bigint {
 export function ptdump(memory: Memory, description: RootDescription, options: PtdumpOptions = {}): PtdumpResult {
   const { paging } = description;
   const xlen = xlenOf(paging);
-  const [root] = createSpace(memory, description).roots;
-  if (root === undefined) throw new ArgumentError('no-root', 'a dump needs a root');
-  const range = root.ranges[root.ranges.length - 1] ?? { start: 0, end: 2 ** xlen };
   const mask = ptdumpMask(paging);
   const wx = entryMask(xlen, 'w') | entryMask(xlen, 'x');
   const notes = new NotePage({
@@ -166,35 +147,9 @@ export function ptdump(memory: Memory, description: RootDescription, options: Pt
     markers: options.markers ?? [],
     tallies: [{ name: 'wx', test: (prot) => (prot & wx) === wx }],
   });
-  const note = (cursor: Cursor, level: number, entry: bigint): void => {
-    notes.note({ addr: BigInt(cursor.va), level, prot: entry & mask, detail: pageOf(entry, xlen) });
-  };
-  const start = options.start === undefined ? range.start : Number(options.start);
-  traverse(
-    memory,
-    { root, start, end: range.end },
-    {
-      table(cursor) {
-        const address = BigInt(shapeAt(cursor).address.decode(cursor.lo, cursor.hi));
-        if (options.sharedTables?.has(address) !== true) return undefined;
-        const shared = options.sharedPtes === undefined ? 0n : readWord(memory, options.sharedPtes);
-        note(cursor, 0, shared);
-        return SKIP;
-      },
-      leaf(cursor) {
-        note(cursor, cursor.level, word(cursor));
-        return undefined;
-      },
-      hole(cursor) {
-        note(cursor, cursor.level, 0n);
-        return undefined;
-      },
-      malformed(cursor) {
-        note(cursor, cursor.level, word(cursor));
-        return undefined;
-      },
-    },
-  );
+  noteEntries(memory, description, options, (addr, level, word) => {
+    notes.note({ addr, level, prot: word & mask, detail: pageOf(word, xlen) });
+  });
   const lines = notes.finish().map((line) => {
     if ('marker' in line) return `---[ ${line.marker} ]---`;
     const [first, end] = line.range;
