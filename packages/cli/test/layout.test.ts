@@ -81,6 +81,15 @@ describe('layout', () => {
     });
   });
 
+  test('ends with 1 for an error only if asked to', async () => {
+    const args = ['--arch', 'riscv', '--mode', 'sv39', '--kernel-end', '0xfffffffffffff001'];
+    const { code, out } = await layout(...args);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^error sv39: /m);
+    expect(await layout(...args, '--exit-code')).toMatchObject({ code: 1 });
+    expect(await layout('--arch', 'riscv', '--mode', 'sv39', '--exit-code')).toMatchObject({ code: 0 });
+  });
+
   test('draws one layout', async () => {
     const path = join(scratch, 'map.svg');
     expect(await layout('--arch', 'riscv', '--mode', 'sv48', '--svg', path)).toMatchObject({ code: 0, out: '' });
