@@ -28,6 +28,7 @@ export * from './lpae-format.ts';
 export * from './memory-types.ts';
 export * from './regime.ts';
 export * from './registers.ts';
+export * from './root-registers.ts';
 export * from './runtime/idmap.ts';
 export * from './runtime/ioremap.ts';
 export * from './runtime/permissions.ts';

@@ -33,6 +33,7 @@ export * from './memory-types.ts';
 export * from './regime.ts';
 export * from './registers.ts';
 export * from './reserved-bits.ts';
+export * from './root-registers.ts';
 export * from './runtime/index.ts';
 export * from './swap-entry.ts';
 export * from './tlbi/decompose.ts';

@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { addAccess } from './commands/access.ts';
 import { addBoot } from './commands/boot.ts';
+import { addBuild } from './commands/build.ts';
 import { addDiff } from './commands/diff.ts';
 import { addDump } from './commands/dump.ts';
 import { addExplain } from './commands/explain.ts';
@@ -58,6 +59,7 @@ Examples:
   addExplain(program, context);
   addLayout(program, context);
   addBoot(program, context);
+  addBuild(program, context);
   addDiff(program, context);
   addTlbi(program, context);
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);

@@ -79,6 +79,16 @@ export interface Architecture {
    * @throws ArgumentError if the capture has no such root or lacks what is needed, or an option has nothing to do with it
    */
   captureRoots(capture: Capture, label: string, values: OptionValues): readonly RootDescription[];
+  /**
+   * The registers that select some roots, by option names, so that {@link roots} makes the same roots of them: also those
+   * that say what the entries mean (memory types, say). Not supplied: not known.
+   * @param roots of one address space
+   * @param values options given besides: a register that is given stays as it is
+   * @throws ArgumentError if no values select them
+   */
+  rootRegisters?(roots: readonly RootDescription[], values: OptionValues): Readonly<Record<string, bigint>>;
+  /** What an ELF file of its memory says about itself. Not supplied: no machine, 64 bits. */
+  readonly elf?: { readonly machine: number; readonly bits: 32 | 64 };
   /** The address-space layouts that it knows. Not supplied: none. */
   readonly layouts?: LayoutProvider;
   /** How changes of tables become instructions. Not supplied: not known. */

@@ -26,6 +26,7 @@ export * from './memory-types.ts';
 export * from './mode-choice.ts';
 export * from './modes.ts';
 export * from './napot.ts';
+export * from './root-registers.ts';
 export * from './runtime/index.ts';
 export * from './satp.ts';
 export * from './sstatus.ts';

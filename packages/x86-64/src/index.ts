@@ -11,3 +11,4 @@ export * from './linux-predicates.ts';
 export * from './linux-protections.ts';
 export * from './memory-types.ts';
 export * from './registers.ts';
+export * from './root-registers.ts';
