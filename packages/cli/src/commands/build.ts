@@ -9,7 +9,6 @@ import {
   hex,
   type OptionValues,
   PagefoldError,
-  type Paging,
   planTables,
   type RegionRequest,
   type RootDescription,
@@ -89,20 +88,22 @@ function alignUp(value: bigint, unit: bigint): bigint {
 }
 
 function placeOf(arch: Architecture, given: OptionValues, address: bigint | undefined, areas: readonly Area[]): Place {
-  const named = address === undefined ? namedRoots(arch, given) : undefined;
-  const paging = (): Paging => arch.paging(given);
+  const named = namedRoots(arch, given);
+  if (address !== undefined && named?.some((root) => root.address === address) === false) {
+    throw new UsageError(`root: ${hex(address)} is not where the registers say, which are given too`);
+  }
   const atFirst = (): RootDescription => {
-    const own = paging();
-    return { paging: own, address: address ?? alignUp(areas[0]?.start ?? 0n, BigInt(own.geometry.root.alignBytes)) };
+    const paging = arch.paging(given);
+    const first = alignUp(areas[0]?.start ?? 0n, BigInt(paging.geometry.root.alignBytes));
+    return { paging, address: address ?? first };
   };
   const wanted = named ?? [atFirst()];
-  const registers = arch.rootRegisters?.(wanted, given) ?? {};
-  const values = together(arch, given, registers);
+  const selecting = arch.rootRegisters?.(wanted, given) ?? {};
+  const values = together(arch, given, selecting);
   const roots = arch.rootRegisters === undefined ? wanted : arch.roots(values);
-  if (!wanted.every((root) => roots.some((other) => other.address === root.address))) {
-    throw new UsageError(`root: ${hex(wanted[0]?.address ?? 0n)} is not where the registers that are given say`);
-  }
-  return { arch, roots, registers, values };
+  // A plan needs no place; then there is nothing to be said about registers either.
+  const placed = named !== undefined || address !== undefined || areas.length > 0;
+  return { arch, roots, registers: placed ? selecting : {}, values };
 }
 
 function jsonOf({ place, plan, regions, advice, limit, files }: Report): PrintableObject {
