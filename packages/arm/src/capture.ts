@@ -96,8 +96,8 @@ export function capturedRoots(
   const registers = registersOf(raw, given);
   const long = formatOf(root, regime, raw, given, label) === 'long';
   const paging = long
-    ? createPaging(lpaeFormatOf(registers), longGeometryOf(root, regime, which, given, label))
-    : shortPaging(features ?? featuresIn(raw), shortBits(root, regime, which, given), registers);
+    ? createPaging(lpaeFormatOf(registers), longGeometryOf(root, regime, raw, which, given, label))
+    : shortPaging(features ?? featuresIn(raw), shortBits(root, regime, raw, which, given), registers);
   const bytes = BigInt(paging.geometry.root.alignBytes);
   const address = base & 0xff_ffff_ffffn;
   return [
@@ -111,14 +111,16 @@ export function capturedRoots(
 }
 
 /** Address bits that a root of short descriptors covers. */
-function shortBits(root: Facts, regime: Facts, which: 0 | 1, given: Partial<ArmRegisters>): number {
-  const n = given.ttbcr === undefined ? (numberIn(root, 'n') ?? numberIn(regime, 'ttbcr_n') ?? 0n) : given.ttbcr & 7n;
+function shortBits(root: Facts, regime: Facts, raw: Facts, which: 0 | 1, given: Partial<ArmRegisters>): number {
+  const told = numberIn(root, 'n') ?? numberIn(regime, 'ttbcr_n') ?? (numberIn(raw, 'TTBCR') ?? 0n) & 7n;
+  const n = given.ttbcr === undefined ? told : given.ttbcr & 7n;
   return which === 1 ? 32 : 32 - Number(n);
 }
 
 function longGeometryOf(
   root: Facts,
   regime: Facts,
+  raw: Facts,
   which: 0 | 1,
   given: Partial<ArmRegisters>,
   label: string,
@@ -126,7 +128,7 @@ function longGeometryOf(
   const shift = which === 1 ? 16n : 0n;
   const size =
     given.ttbcr === undefined
-      ? (numberIn(root, 'tsz') ?? numberIn(regime, `t${which}sz`) ?? 0n)
+      ? (numberIn(root, 'tsz') ?? numberIn(regime, `t${which}sz`) ?? ((numberIn(raw, 'TTBCR') ?? 0n) >> shift) & 7n)
       : (given.ttbcr >> shift) & 7n;
   const geometry = lpaeGeometry(32 - Number(size), which === 1 && size > 0n ? 'one' : 'zero');
   const level = numberIn(root, 'start_level');

@@ -134,6 +134,17 @@ describe('captures', () => {
     expect(rootOf('user', { ttbr0: 0x8000n })?.address).toBe(0x8000n);
   });
 
+  it('take sizes from TTBCR where nobody read them out of it', () => {
+    const raw = (ttbcr: string, reg: string) => {
+      const only = { arch: 'arm', registers: { TTBCR: ttbcr }, roots: { only: { root_pa: '0x4000', reg } } };
+      return arm.captureRoots(only, 'only', {})[0]?.paging.geometry;
+    };
+    expect(raw('0x2', 'TTBR0')?.vaBits).toBe(30);
+    expect(raw('0x2', 'TTBR1')?.vaBits).toBe(32);
+    expect(raw('0x80020001', 'TTBR0')).toMatchObject({ vaBits: 31, upper: 'zero' });
+    expect(raw('0x80020001', 'TTBR1')).toMatchObject({ vaBits: 30, upper: 'one' });
+  });
+
   it('must make sense', () => {
     expect(() => rootOf('odd')).toThrow('[capture-root]');
     expect(() => rootOf('lost')).toThrow('[capture-root]');
