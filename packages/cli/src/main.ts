@@ -6,6 +6,7 @@ import pc from 'picocolors';
 import { addAccess } from './commands/access.ts';
 import { addBoot } from './commands/boot.ts';
 import { addBuild } from './commands/build.ts';
+import { addCheck } from './commands/check.ts';
 import { addDiff } from './commands/diff.ts';
 import { addDump } from './commands/dump.ts';
 import { addExplain } from './commands/explain.ts';
@@ -60,6 +61,7 @@ Examples:
   addLayout(program, context);
   addBoot(program, context);
   addBuild(program, context);
+  addCheck(program, context);
   addDiff(program, context);
   addTlbi(program, context);
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);

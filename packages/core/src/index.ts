@@ -12,6 +12,8 @@ export { type BuildPlan, type LevelPlan, planTables, type RegionPlan } from './b
 export { RegionError, type RegionRequest } from './build-regions.ts';
 export * from './capture.ts';
 export * from './change.ts';
+export * from './check.ts';
+export * from './check-rules.ts';
 export type { CompiledAddress, CompiledTests, Halves, Turn } from './compiled.ts';
 export * from './condition.ts';
 export * from './convert.ts';
