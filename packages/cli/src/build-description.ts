@@ -16,7 +16,7 @@ export interface Area {
 /** What a file says, before the architecture is known. */
 export interface BuildDescription {
   /** Options of the architecture as text, `arch` among them. */
-  readonly options: Readonly<Record<string, string | true>>;
+  readonly options: Readonly<Record<string, string | boolean>>;
   readonly root: bigint | undefined;
   readonly tables: readonly Area[];
   readonly regions: readonly Json[];
@@ -62,9 +62,8 @@ export function areasIn(value: unknown, what: string): Area[] {
 }
 
 /** An option of the architecture as the command line would have it. */
-function optionIn(name: string, value: unknown): string | true | undefined {
-  if (value === true) return true;
-  if (value === false) return undefined;
+function optionIn(name: string, value: unknown): string | boolean {
+  if (typeof value === 'boolean') return value;
   if (typeof value === 'string') return value;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return String(value);
   if (Array.isArray(value) && value.every((word) => typeof word === 'string')) return value.join(',');
@@ -81,7 +80,7 @@ function fromJson(text: string, path: string): BuildDescription {
   if (!isRecord(parsed)) throw new UsageError(`'${path}' is not a JSON object`);
   const { regions, root } = parsed;
   if (!Array.isArray(regions) || !regions.every(isRecord)) throw new UsageError('regions: give a list of objects');
-  const options: Record<string, string | true> = {};
+  const options: Record<string, string | boolean> = {};
   const defaults: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(parsed)) {
     if (OWN_MEMBERS.includes(name)) continue;
@@ -89,8 +88,7 @@ function fromJson(text: string, path: string): BuildDescription {
       defaults[name] = value;
       continue;
     }
-    const option = optionIn(name, value);
-    if (option !== undefined) options[name] = option;
+    options[name] = optionIn(name, value);
   }
   return {
     options,

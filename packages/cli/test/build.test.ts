@@ -187,6 +187,8 @@ describe('build', () => {
     ['no architecture', { ...good, arch: undefined }, 'arch is missing'],
     ['an unknown option', { ...good, pages: 3 }, "'pages' is no option of riscv"],
     ['an option of another', { ...good, granule: '4K' }, "'granule' is no option of riscv"],
+    ['an option that is no word', { ...good, mode: true }, 'mode: true is not a word'],
+    ['a list that is a flag', { ...good, features: false }, 'features: false is not a list'],
     ['no tables', { ...good, tables: undefined }, 'tables are missing'],
     ['too few tables', { ...good, tables: '0x88000000+8K' }, 'tables are needed'],
     ['an empty range', { ...good, tables: '0x2000-0x1000' }, 'tables: '],

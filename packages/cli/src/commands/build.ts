@@ -50,11 +50,20 @@ function merged({ options }: BuildDescription, given: TargetOptions): TargetOpti
   const named = typeof given.arch === 'string' ? given.arch : options.arch;
   if (typeof named !== 'string') throw new UsageError('arch is missing: name it in the file or with --arch');
   const arch = architectureNamed(named);
-  for (const name of Object.keys(options)) {
-    if (name === 'arch' || arch.options.some((option) => option.name === name)) continue;
+  for (const [name, value] of Object.entries(options)) {
+    if (name === 'arch') continue;
+    const option = arch.options.find((each) => each.name === name);
+    if (option !== undefined && (option.kind === 'flag') === (typeof value === 'boolean')) continue;
+    if (option !== undefined) {
+      throw new UsageError(
+        `${name}: ${String(value)} is not ${option.kind === 'flag' ? 'true or false' : `a ${option.kind}`}`,
+      );
+    }
     throw new UsageError(`'${name}' is no option of ${arch.name}: ${arch.options.map((each) => each.name).join(', ')}`);
   }
-  const fromFile = Object.fromEntries(Object.entries(options).map(([name, value]) => [camel(name), value]));
+  const fromFile = Object.fromEntries(
+    Object.entries(options).flatMap(([name, value]) => (value === false ? [] : [[camel(name), value]])),
+  );
   return { ...fromFile, ...given, arch: arch.name };
 }
 
