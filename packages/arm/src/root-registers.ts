@@ -27,7 +27,11 @@ function sizeField(bytes: bigint): number {
   return 33 - bytes.toString(2).length;
 }
 
-function shortRegisters(low: RootDescription | undefined, high: RootDescription | undefined, given: Given): Registers {
+function shortRegisters(
+  low: RootDescription | undefined,
+  high: RootDescription | undefined,
+  given: Given,
+): Record<string, bigint> {
   const n = low === undefined ? 1 : sizeField(endOf(low));
   return {
     ttbcr: given('ttbcr') ?? encodeRegister(ttbcrShort, { n, pd0: Number(low === undefined) }),
@@ -39,7 +43,11 @@ function shortRegisters(low: RootDescription | undefined, high: RootDescription 
   };
 }
 
-function longRegisters(low: RootDescription | undefined, high: RootDescription | undefined, given: Given): Registers {
+function longRegisters(
+  low: RootDescription | undefined,
+  high: RootDescription | undefined,
+  given: Given,
+): Record<string, bigint> {
   const t1sz = high === undefined ? 0 : sizeField(WORD - (high.ranges?.[0]?.start ?? 0n));
   const ttbcr = encodeRegister(ttbcrLong, {
     eae: 1,
@@ -59,10 +67,9 @@ function longRegisters(low: RootDescription | undefined, high: RootDescription |
 }
 
 type Given = (name: string) => bigint | undefined;
-type Registers = Record<string, bigint>;
 
 /** TTBCR, the table bases, domains and memory types; what is given stays. */
-export function armRootRegisters(roots: readonly RootDescription[], values: OptionValues): Registers {
+export function armRootRegisters(roots: readonly RootDescription[], values: OptionValues): Record<string, bigint> {
   const given: Given = (name) => optionNumber(values, name);
   const low = roots.find(isLow);
   const high = roots.find((root) => !isLow(root));

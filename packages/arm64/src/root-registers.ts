@@ -21,8 +21,6 @@ const SIZES = [32, 36, 40, 42, 44, 48, 52, 56];
 /** Walks are inner shareable, inner and outer write-back, write-allocate. */
 const WALKS = { sh: 3, orgn: 1, irgn: 1 } as const;
 
-type Registers = Record<string, bigint>;
-
 function granuleOf({ pageBytes }: Paging): Granule {
   return pageBytes === 0x1000n ? '4K' : pageBytes === 0x4000n ? '16K' : '64K';
 }
@@ -73,7 +71,7 @@ function tcrEl2Of({ paging }: RootDescription): bigint {
  * TCR, the table bases and MAIR of stage 1, or VTTBR of a stage 2 whose VTCR is given. What is given stays.
  * @throws ArgumentError `stage2-vtcr` for a stage 2 without VTCR
  */
-export function arm64RootRegisters(roots: readonly RootDescription[], values: OptionValues): Registers {
+export function arm64RootRegisters(roots: readonly RootDescription[], values: OptionValues): Record<string, bigint> {
   const given = (name: string): bigint | undefined => optionNumber(values, name);
   const [first] = roots;
   if (first === undefined) throw new ArgumentError('no-root', 'there is no root');
