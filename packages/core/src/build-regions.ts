@@ -68,7 +68,6 @@ export function checkRegions(regions: readonly RegionRequest[]): void {
     names.add(name);
   }
   const sorted = [...regions].sort((a, b) => (a.va < b.va ? -1 : a.va > b.va ? 1 : 0));
-  // Regions may lie inside one that began long before: compare with the one that reaches farthest.
   let last: RegionRequest | undefined;
   for (const region of sorted) {
     if (last !== undefined && region.va < last.va + last.bytes) {
@@ -77,7 +76,7 @@ export function checkRegions(regions: readonly RegionRequest[]): void {
         end: lowerOf(region.va + region.bytes, last.va + last.bytes),
       });
     }
-    if (last === undefined || region.va + region.bytes > last.va + last.bytes) last = region;
+    last = region;
   }
 }
 

@@ -134,6 +134,16 @@ describe('building tables for regions', () => {
     expect(adviseTables(roots, regions)).toEqual([]);
   });
 
+  it('passes over places that are taken', () => {
+    const regions = [
+      region('taken', 0x8000_0000n, 0n, 0x1000n),
+      region('shifted', 0x8000_1000n, 0x60_0000n, 0x20_0000n),
+    ];
+    expect(adviseTables(roots, regions)).toEqual([
+      expect.objectContaining({ region: 'shifted', kind: 'move', va: 0x8020_0000n, saves: 1 }),
+    ]);
+  });
+
   it('uses several areas in turn, and leaves out the root', () => {
     const areas = [
       { start: 0x1000n, end: 0x3000n },

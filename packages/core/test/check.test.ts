@@ -325,6 +325,32 @@ describe('findings', () => {
     expect(checkTables(made.space).findings.map(({ rule }) => rule)).toEqual(['run-attributes', 'run-incomplete']);
   });
 
+  it('looks again through a table of which a root translates several pieces', () => {
+    const { space, at } = toySpace();
+    at(0x1000n, 0x50_0000n, 1, { write: 1, x: 1 });
+    at(0x10_0000n, 0x50_0000n, 1, { write: 1, x: 1 });
+    const ranges = [
+      { start: 0n, end: 0x2000n },
+      { start: 0x8_0000n, end: 0x20_0000n },
+    ];
+    const pieces = createSpace(space.memory, { paging, address: 0x1000n, ranges });
+    expect(found(pieces).map(({ start }) => start)).toEqual([0x1000n, 0x10_0000n]);
+  });
+
+  it('finds whole runs that begin in the wrong place', () => {
+    const made = bed(named('mini, both ends'));
+    const { paging: own } = made.subject;
+    const table = made.frames.allocate({ level: 1, va: 0n as never, bytes: 64, alignBytes: 64 });
+    writeWord(made.memory, phys(made.root), own.encodeTable(2, table));
+    for (let i = 0n; i < 4n; i++) {
+      const entry = own.encodeLeaf(1, (i + 1n) * 0x8000n, { nx: 1 }, 'block-pair');
+      writeWord(made.memory, phys(table + i * 8n), entry);
+    }
+    expect(checkTables(made.space).findings).toMatchObject([
+      { rule: 'run-address', start: 0n, end: 0x2_0000n, values: { pa: 0x8000n, size: 0x1_0000n } },
+    ]);
+  });
+
   it('names every rule with a severity and a meaning', () => {
     expect(Object.keys(CHECK_RULES)).toEqual(CHECK_RULE_NAMES);
     expect(new Set(CHECK_RULE_NAMES).size).toBe(CHECK_RULE_NAMES.length);
