@@ -80,8 +80,8 @@ export interface Architecture {
    */
   captureRoots(capture: Capture, label: string, values: OptionValues): readonly RootDescription[];
   /**
-   * The registers that select some roots, by option names, so that {@link roots} makes the same roots of them: also those
-   * that say what the entries mean (memory types, say). Not supplied: not known.
+   * The registers that select some roots, by option names, so that {@link Architecture.roots} makes the same roots of
+   * them: also those that say what the entries mean (memory types, say). Not supplied: not known.
    * @param roots of one address space
    * @param values options given besides: a register that is given stays as it is
    * @throws ArgumentError if no values select them
