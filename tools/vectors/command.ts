@@ -1,13 +1,13 @@
 /** The command behind `pnpm vectors`: arguments, output, exit code. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import pc from 'picocolors';
 import { readVectorFile, type VectorFile } from './files.ts';
 import { type GroupOutcome, replayGroup } from './replay.ts';
 
-const USAGE = `usage: pnpm vectors [FILE...] [--groups A,B] [--all]
-  FILE          vector files (not given: those of the packages' own tests)
+const USAGE = `usage: pnpm vectors [PATH...] [--groups A,B] [--all]
+  PATH          vector files, or folders of them (not given: those of the packages' own tests)
   --groups A,B  only these groups
   --all         every failure, in full length`;
 
@@ -26,17 +26,29 @@ interface Arguments {
   readonly all: boolean;
 }
 
+/** The vector files of a folder. */
+function vectorsIn(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.json'))
+    .sort()
+    .map((name) => join(folder, name));
+}
+
 /** The vector files that the packages' tests have. */
 function ownVectors(): string[] {
   const packages = new URL('../../packages', import.meta.url).pathname;
   return readdirSync(packages)
     .map((name) => join(packages, name, 'test/vectors'))
     .filter((folder) => existsSync(folder))
-    .flatMap((folder) =>
-      readdirSync(folder)
-        .filter((name) => name.endsWith('.json'))
-        .map((name) => relative(process.cwd(), join(folder, name))),
-    );
+    .flatMap((folder) => vectorsIn(relative(process.cwd(), folder)));
+}
+
+/** The vector files that a path names. */
+function vectorsAt(path: string): string[] {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [path];
+  const found = vectorsIn(path);
+  if (found.length === 0) throw new Error(`no .json files in the folder ${path}`);
+  return found;
 }
 
 /** @throws Error with one clear line if the arguments make no sense */
@@ -51,7 +63,7 @@ function argumentsOf(words: readonly string[]): Arguments | 'help' {
     },
   });
   if (values.help) return 'help';
-  const paths = positionals.length === 0 ? ownVectors() : positionals;
+  const paths = positionals.length === 0 ? ownVectors() : positionals.flatMap(vectorsAt);
   const files = paths.map(readVectorFile);
   const groups = values.groups?.split(',').map((name) => name.trim());
   const known = new Set(files.flatMap((file) => file.groups));

@@ -112,6 +112,22 @@ describe('pnpm vectors', () => {
     expect(run(path).status).toBe(0);
   });
 
+  it('takes the files of a folder', () => {
+    const inside = mkdtempSync(join(folder, 'many-'));
+    const empty = mkdtempSync(join(folder, 'none-'));
+    for (const name of ['b.json', 'a.json']) {
+      writeFileSync(join(inside, name), JSON.stringify({ arch: 'riscv', swap: [swap] }));
+    }
+    writeFileSync(join(inside, 'README.md'), 'not vectors');
+    const { status, lines } = run(inside);
+    expect([status, lines.at(-1)]).toEqual([0, '2 passed, 0 failed']);
+    expect(lines.filter((line) => line.includes('.json')).map((line) => line.split(/[/ ]/).at(-2))).toEqual([
+      'a.json',
+      'b.json',
+    ]);
+    expect(run(empty).errors).toEqual([`error: no .json files in the folder ${empty}`]);
+  });
+
   it("takes the vectors of the packages' tests where none are named", () => {
     const { status, lines } = run('--groups', 'foldingTruth');
     expect(status).toBe(0);
