@@ -51,15 +51,62 @@ function fieldValues(texts: ReadonlyMap<string, string>, fields: readonly Field[
   return values;
 }
 
-/** An entry of a level from the fields of all shapes that it can have. */
+/** A layout of fields, and the number that the pairs make in it. */
+interface Candidate<T> {
+  readonly layout: T;
+  readonly value: bigint;
+}
+
+/**
+ * What the pairs make in each layout that has all of their fields.
+ * @param what of which there are several layouts, for the message
+ * @throws UsageError if no layout has all of them, or a value fits in none
+ */
+function candidates<T extends { readonly fields: readonly Field[] }>(
+  texts: ReadonlyMap<string, string>,
+  layouts: readonly T[],
+  what: string,
+  encode: (layout: T, values: Record<string, bigint>) => bigint,
+): Candidate<T>[] {
+  const errors: unknown[] = [];
+  const built = layouts.flatMap((layout, i): Candidate<T>[] => {
+    try {
+      return [{ layout, value: encode(layout, fieldValues(texts, layout.fields)) }];
+    } catch (error) {
+      errors[i] = error;
+      return [];
+    }
+  });
+  if (built.length > 0) return built;
+  // What no layout knows goes before what one of them lacks.
+  fieldValues(
+    texts,
+    layouts.flatMap(({ fields }) => fields),
+  );
+  const all = ({ fields }: T): boolean =>
+    [...texts.keys()].every((name) => fields.some((field) => field.name === name));
+  const lacking = errors.filter((_, i) => all(layouts[i] as T));
+  if (lacking.length > 0) throw lacking.at(-1);
+  const lists = layouts.map(({ fields }) => fields.map(({ name }) => name).join(', ')).join('; or ');
+  throw new UsageError(`--build: no layout of ${what} has all these fields: ${lists}`);
+}
+
+/**
+ * An entry of a level. Shapes may keep a field of one name in different places (the address, a bit that moves in larger
+ * leaves): of those that have all these fields it is the one that the entry itself turns out to have.
+ * @throws UsageError if no shape has all of them
+ */
 export function buildEntry(paging: Paging, level: number, pairs: readonly string[]): bigint {
-  const fields = new Map<string, Field>();
-  for (const { fields: own } of paging.codec(level).shapes) for (const field of own) fields.set(field.name, field);
-  let entry = 0n;
-  for (const [name, value] of Object.entries(fieldValues(splitPairs(pairs), [...fields.values()]))) {
-    entry |= scatter(value, (fields.get(name) as Field).bits);
-  }
-  return entry;
+  const layouts = paging.codec(level).shapes.map(({ shape, fields }) => ({ name: shape.name, fields }));
+  const built = candidates(splitPairs(pairs), layouts, 'such an entry', ({ fields }, values) =>
+    Object.entries(values).reduce((entry, [name, value]) => {
+      const { bits } = fields.find((field) => field.name === name) as Field;
+      return entry | scatter(value, bits);
+    }, 0n),
+  );
+  const [first] = built;
+  const own = built.find(({ layout, value }) => paging.decode(level, value).shape === layout.name);
+  return (own ?? (first as (typeof built)[0])).value;
 }
 
 /** A register and a value of it. */
@@ -83,27 +130,8 @@ export function buildRegister(
 ): Built {
   const texts = splitPairs(pairs);
   const layouts = [first, ...arch.registers.filter((each) => each.name === first.name && each !== first)];
-  const errors: unknown[] = [];
-  const built = layouts.flatMap((register): Built[] => {
-    try {
-      return [{ register, value: encodeRegister(register, fieldValues(texts, register.fields)) }];
-    } catch (error) {
-      errors.push(error);
-      return [];
-    }
-  });
-  const selected = built.find(({ register, value }) => arch.pickRegister?.(first.name, value, options) === register);
-  const [any] = built;
-  if (any !== undefined) return selected ?? any;
-  // What no layout knows goes before what one of them lacks.
-  fieldValues(
-    texts,
-    layouts.flatMap(({ fields }) => fields),
-  );
-  const all = ({ fields }: RegisterFormat): boolean =>
-    [...texts.keys()].every((name) => fields.some((field) => field.name === name));
-  const lacking = errors.filter((_, i) => all(layouts[i] as RegisterFormat));
-  if (lacking.length > 0) throw lacking.at(-1);
-  const lists = layouts.map(({ fields }) => fields.map(({ name }) => name).join(', ')).join('; or ');
-  throw new UsageError(`--build: no layout of ${first.name} has all these fields: ${lists}`);
+  const built = candidates(texts, layouts, first.name, encodeRegister);
+  const selected = built.find(({ layout, value }) => arch.pickRegister?.(first.name, value, options) === layout);
+  const { layout: register, value } = selected ?? (built[0] as (typeof built)[0]);
+  return { register, value };
 }
