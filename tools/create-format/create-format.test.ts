@@ -80,6 +80,15 @@ describe('create-format', () => {
     expect(listings[0]?.text).toBe(filesOf(namesOf('my-arch'))['src/format.ts']);
   });
 
+  it('writes what the house asks of every package', () => {
+    const files = filesOf(namesOf('my-arch'));
+    const model = JSON.parse(readFileSync(join(root, 'packages', 'x86-64', 'package.json'), 'utf8')) as object;
+    const made = JSON.parse(files['package.json'] ?? '') as object;
+    expect(Object.keys(made)).toEqual(Object.keys(model));
+    expect(made).toMatchObject({ repository: { directory: 'packages/my-arch' } });
+    expect(files.LICENSE).toBe(readFileSync(join(root, 'LICENSE'), 'utf8'));
+  });
+
   it('step by step, the kit is green', { timeout: 180_000 }, () => {
     const main = join(root, 'tools', 'create-format', 'main.ts');
     const words = ['--conditions=@pagefold/source', '--import', import.meta.resolve('tsx'), main, 'my-arch'];

@@ -3,6 +3,8 @@
  * word; a test holds the two together.
  */
 
+import { readFileSync } from 'node:fs';
+
 /** What the templates are filled with. */
 export interface FormatNames {
   /** Kebab-case, the folder and the format's name: `my-arch`. */
@@ -31,6 +33,10 @@ function manifest({ name, packageName }: FormatNames): string {
     dependencies: { '@pagefold/core': 'workspace:^' },
     devDependencies: { '@pagefold/conformance': 'workspace:^' },
     publishConfig: { access: 'public' },
+    repository: { type: 'git', url: 'git+https://github.com/pagefold/pagefold.git', directory: `packages/${name}` },
+    homepage: 'https://github.com/pagefold/pagefold',
+    bugs: 'https://github.com/pagefold/pagefold/issues',
+    keywords: ['page-table', 'mmu', 'kernel', name],
   };
   return `${JSON.stringify(content, undefined, 2)}\n`;
 }
@@ -158,5 +164,7 @@ export function filesOf(names: FormatNames): Readonly<Record<string, string>> {
     'src/index.ts': INDEX,
     'test/conformance.test.ts': conformanceTest(names),
     'README.md': readme(names),
+    // A copy, as in every package: packing takes no files from outside of the folder.
+    LICENSE: readFileSync(new URL('../../LICENSE', import.meta.url), 'utf8'),
   };
 }
