@@ -21,6 +21,7 @@ import time
 
 PAGE = 4096
 ADDRESS = ((1 << 52) - 1) & ~(PAGE - 1)
+CR4_LA57 = 1 << 12
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -289,7 +290,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('kernel', help='vmlinuz')
     parser.add_argument('out', help='folder of the capture')
-    parser.add_argument('--levels', type=int, choices=[4, 5], default=4)
+    parser.add_argument('--levels', type=int, choices=[4, 5], default=4, help='that the processor offers')
+    parser.add_argument('--cpu', default='max', help='model and properties; the levels are added')
     parser.add_argument('--memory', type=int, default=2304, help='MiB; two GiB pages need more than 2048')
     parser.add_argument('--append', default='pti=on', help='more boot arguments')
     parser.add_argument('--questions', type=int, default=3000, help='per root')
@@ -299,7 +301,7 @@ def main():
     directory = tempfile.mkdtemp(prefix='capture-')
     inside = lambda name: os.path.join(directory, name)
     boot_args = f'console=ttyS0 panic=-1 hugepagesz=1G hugepages=1 hugepagesz=2M {given.append}'.strip()
-    cpu = f'max,la57={"on" if given.levels == 5 else "off"}'
+    cpu = f'{given.cpu},la57={"on" if given.levels == 5 else "off"}'
     options = ['-M', 'q35,memory-backend=ram', '-cpu', cpu, '-smp', '1', '-m', str(given.memory), '-display', 'none']
     files = ['-kernel', given.kernel, '-initrd', initramfs(directory), '-append', boot_args]
     backend = f'memory-backend-file,id=ram,size={given.memory}M,mem-path={inside("ram")},share=on'
@@ -343,7 +345,9 @@ def capture(given, machine, inside, boot_args, cpu):
         value, _, name = line.split()[:3]
         symbols[name] = f'0x{value}'
 
-    walker = Walker(Memory(inside('ram'), given.memory << 20), given.levels)
+    # The kernel has the last word on the levels: no5lvl, or a build that knows only four.
+    levels = 5 if registers['CR4'] & CR4_LA57 else 4
+    walker = Walker(Memory(inside('ram'), given.memory << 20), levels)
     # Under page table isolation a process has two roots side by side; the user's is the one with bit 12 set.
     isolated = 'isolation: enabled' in text
     user = registers['CR3']
@@ -384,16 +388,21 @@ def capture(given, machine, inside, boot_args, cpu):
 
     version = qmp.command('query-version')
     maxphyaddr = re.search(r'MAXPHYADDR (\d+)', text)
+    gbpages = re.search(r'GBPAGES (\d)', text)
+    cpu_facts = {
+        'maxphyaddr': int(maxphyaddr.group(1)) if maxphyaddr else 52,
+        'gbpages': gbpages is None or gbpages.group(1) == '1',
+    }
     facts_file = {
         'name': os.path.basename(os.path.normpath(given.out)),
         'arch': 'x86_64',
         'stage': 'full',
-        'mode': f'{given.levels}-level',
+        'mode': f'{levels}-level',
         'page_size': PAGE,
-        'levels': given.levels,
+        'levels': levels,
         'roots': facts,
         'registers': {name: hex(registers[name]) for name in ('CR0', 'CR3', 'CR4', 'EFER')},
-        'cpu': {'maxphyaddr': int(maxphyaddr.group(1)) if maxphyaddr else 52, 'gbpages': True},
+        'cpu': cpu_facts,
         'tables': len(walker.tables),
         'isolation': isolated,
         'stopped': f'in user mode at {registers["RIP"]:#x}',

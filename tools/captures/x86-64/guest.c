@@ -112,10 +112,13 @@ int main(void)
 	if (key > 0 && keyed != MAP_FAILED)
 		printf("KEY %ld %ld\n", key, syscall(SYS_pkey_mprotect, keyed, 4 * PAGE, rw, key));
 
-	/* Leaf 0x80000008 of CPUID: bits 7:0 are the physical-address width. */
+	/* CPUID: bits 7:0 of 0x80000008:EAX are the physical-address width, bit 26 of 0x80000001:EDX is Page1GB. */
 	unsigned int eax = 0x80000008, ebx, ecx = 0, edx;
 	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
 	printf("MAXPHYADDR %u\n", eax & 255);
+	eax = 0x80000001, ecx = 0;
+	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+	printf("GBPAGES %u\n", edx >> 26 & 1);
 	print("SYMBOL", "/proc/kallsyms", symbols);
 	print("MAPS", "/proc/self/maps", NULL);
 	print("KERNEL", "/proc/version", NULL);

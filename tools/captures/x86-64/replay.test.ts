@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { run } from '@pagefold/cli';
-import { type Capture, createSpace, eachTable, hex, leaves, mappedRanges } from '@pagefold/core';
+import { type Capture, createSpace, eachTable, hex, leaves, mappedRanges, walk } from '@pagefold/core';
 import { openImage } from '@pagefold/image/node';
-import { x86 } from '@pagefold/x86-64';
+import { linuxX86Predicates, x86 } from '@pagefold/x86-64';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { replayOracle } from '../../kernels/replay.ts';
 
@@ -16,6 +16,8 @@ const ALL = { start: 0n, end: 1n << 64n };
 interface Facts extends Capture {
   readonly roots: Readonly<Record<string, { readonly leaf_entries: number }>>;
   readonly levels: number;
+  readonly cpu: { readonly maxphyaddr: number };
+  readonly user_regions: readonly { readonly what: string; readonly start: string; readonly bytes: string }[];
 }
 
 /** What the monitor printed, by root. */
@@ -103,6 +105,21 @@ describe.each(captures)('%s', (name) => {
       eachTable(spaceOf(label), ALL, ({ address }) => void tables.add(address));
     }
     expect(tables.size).toBe(facts.tables);
+  });
+
+  it('pages that nobody may touch are present to the kernel, their numbers inverted', () => {
+    const { start = '', bytes = '' } = facts.user_regions.find(({ what }) => what === 'none') ?? {};
+    const { pte } = linuxX86Predicates();
+    const seen = new Set<bigint>();
+    for (let va = BigInt(start); va < BigInt(start) + BigInt(bytes); va += 4096n) {
+      const entry = walk(spaceOf('user'), va).steps.at(-1)?.entry ?? 0n;
+      expect([pte.present(entry), pte.protnone(entry), pte.write(entry)]).toEqual([true, true, false]);
+      // As it stands in the entry, no memory is there.
+      expect(entry & (1n << 51n)).not.toBe(0n);
+      expect(pte.pfn(entry) << 12n).toBeLessThan(1n << BigInt(facts.cpu.maxphyaddr));
+      seen.add(pte.pfn(entry));
+    }
+    expect(seen.size).toBe(Number(bytes) / 4096);
   });
 
   it('the command reads it by its facts file alone', async () => {
