@@ -117,20 +117,29 @@ export function x86FeaturesOf(registers: Omit<X86Registers, 'cr3'>, cpu: X86Cpu 
 
 /** A key register, which counts only while its bit in CR4 is set. */
 function keyValue(register: RegisterFormat, value: bigint | undefined, enabled: boolean): number {
-  if (value === undefined || !enabled) return 0;
-  decodeRegister(register, value); // refuses a value that is too wide
-  return Number(BigInt.asUintN(32, value));
+  if (value === undefined) return 0;
+  decodeRegister(register, value); // refuses a value that is too wide, whether it counts or not
+  return enabled ? Number(BigInt.asUintN(32, value)) : 0;
 }
+
+/** Bits of CR3 that no processor lets anybody set (SDM 5.5.2, tables 5-12 and 5-13): virtual addresses have them. */
+const CR3_RESERVED = 0x1ff0_0000_0000_0000n;
 
 /**
  * The root that register values select, for core's `createSpace`. Access checks obey WP, SMEP, SMAP and the keys.
- * @throws ArgumentError `paging-off`, `long-mode`, `register-width`, or `pat-type` for a PAT with reserved types
+ * @throws ArgumentError `paging-off`, `long-mode`, `register-width`, `cr3-reserved` for bits 60:52 of CR3, or `pat-type`
+ *   for a PAT with reserved types
  */
 export function x86Root(registers: X86Registers, cpu: X86Cpu = {}, label = 'cr3'): RootDescription {
   const { pat } = registers;
   const levels = x86LevelsOf(registers);
   const extensions = bits(cr4, registers.cr4 ?? CR4_DEFAULT);
   const { address = 0n } = decodeRegister(cr3Pcid, registers.cr3);
+  if ((registers.cr3 & CR3_RESERVED) !== 0n) {
+    throw new ArgumentError('cr3-reserved', 'bits 60:52 of CR3 are zero: it holds a physical address', {
+      cr3: registers.cr3,
+    });
+  }
   return {
     paging: x86Paging(levels, {
       features: x86FeaturesOf(registers, cpu),

@@ -68,7 +68,7 @@ export function leafFields(shift: 12 | 21 | 30): readonly Field[] {
     ...(shift === 12 ? [] : large),
     software('avl', 11, 9),
     bit('g', 8, 'global: kept when CR3 is written, if CR4.PGE is set', 'SDM 5.10.2.4'),
-    shift === 12 ? pat : bit('ps', 7, 'page size: set, this is a leaf'),
+    shift === 12 ? pat : bit('ps', 7, 'page size: set in a leaf'),
     bit('d', 6, 'dirty', 'SDM 5.8'),
     ...LOW,
   ];
@@ -83,7 +83,7 @@ export const tableFields: readonly Field[] = [
   software('avl', 11, 9),
   // AMD processors want zero here at the two upper levels; everywhere else the bit is ignored.
   software('avl_8', 8, 8),
-  bit('ps', 7, 'page size: clear, this is a pointer'),
+  bit('ps', 7, 'page size: clear in a pointer'),
   software('avl_6', 6, 6),
   ...LOW,
 ];

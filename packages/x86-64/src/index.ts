@@ -9,6 +9,7 @@ export * from './linux-bits.ts';
 export * from './linux-layout.ts';
 export * from './linux-predicates.ts';
 export * from './linux-protections.ts';
+export * from './linux-swap.ts';
 export * from './memory-types.ts';
 export * from './registers.ts';
 export * from './root-registers.ts';

@@ -1,7 +1,7 @@
 /**
  * Entry bits under Linux's names.
- * Source: Linux 6.12 arch/x86/include/asm/pgtable_types.h (`_PAGE_BIT_*`), asm/page_64_types.h
- * (`__PHYSICAL_MASK_SHIFT`).
+ * Source: Linux 6.12 arch/x86/include/asm/pgtable_types.h (`_PAGE_BIT_*`, `_PAGE_SWP_*`),
+ * asm/pgtable.h (`_PAGE_SWP_EXCLUSIVE`), asm/page_64_types.h (`__PHYSICAL_MASK_SHIFT`).
  */
 import { ArgumentError } from '@pagefold/core';
 
@@ -23,8 +23,16 @@ export type X86BitName =
   | 'PAT_LARGE'
   | 'DEVMAP'
   | 'SAVED_DIRTY'
+  | 'NOPTISHADOW'
+  | 'PKEY_BIT0'
+  | 'PKEY_BIT1'
+  | 'PKEY_BIT2'
+  | 'PKEY_BIT3'
   | 'NX'
-  | 'PROTNONE';
+  | 'PROTNONE'
+  | 'SWP_SOFT_DIRTY'
+  | 'SWP_UFFD_WP'
+  | 'SWP_EXCLUSIVE';
 
 const POSITIONS: Readonly<Record<X86BitName, number>> = {
   PRESENT: 0,
@@ -44,7 +52,15 @@ const POSITIONS: Readonly<Record<X86BitName, number>> = {
   PAT_LARGE: 12, // of larger pages
   DEVMAP: 57,
   SAVED_DIRTY: 58,
+  NOPTISHADOW: 58, // of entries of the root
+  PKEY_BIT0: 59,
+  PKEY_BIT1: 60,
+  PKEY_BIT2: 61,
+  PKEY_BIT3: 62,
   NX: 63,
+  SWP_SOFT_DIRTY: 1, // of swap entries, as the next two
+  SWP_UFFD_WP: 2,
+  SWP_EXCLUSIVE: 3,
 };
 
 /** `_PAGE_…`: masks by name. */

@@ -1,6 +1,10 @@
+import { hex } from '@pagefold/core';
 import { describe, expect, it } from 'vitest';
 import {
+  decodeSwapEntry,
+  encodeSwapEntry,
   LINUX_X86_PROTECTIONS,
+  linuxX86Bits,
   linuxX86Layout,
   linuxX86Predicates,
   pgprotLarge,
@@ -93,19 +97,84 @@ describe('tests of entries', () => {
   });
 });
 
+describe('swap entries', () => {
+  it('store the offset inverted, so that high physical bits are set', () => {
+    expect(hex(encodeSwapEntry({ type: 0, offset: 0n }))).toBe('0x7fffffffffffe00');
+    expect(hex(encodeSwapEntry({ type: 3, offset: 0x1234n, exclusive: true }))).toBe('0x1fffffffffdb9608');
+    expect(encodeSwapEntry({ type: 31, offset: (1n << 50n) - 1n })).toBe(31n << 59n);
+  });
+
+  it('read back what was written, and are not present to anybody', () => {
+    const { pte, pmd } = linuxX86Predicates();
+    for (const type of [0, 1, 31]) {
+      for (const offset of [0n, 1n, 0x2_aaaa_aaaa_aaaan, (1n << 50n) - 1n]) {
+        for (let flags = 0; flags < 8; flags++) {
+          const [exclusive, softDirty, uffdWriteProtected] = [0, 1, 2].map((at) => ((flags >> at) & 1) === 1);
+          const entry = { type, offset, exclusive, softDirty, uffdWriteProtected } as Parameters<
+            typeof encodeSwapEntry
+          >[0];
+          if (type === 0 && flags === 0 && offset === (1n << 50n) - 1n) continue;
+          const word = encodeSwapEntry(entry);
+          expect(decodeSwapEntry(word)).toEqual(entry);
+          expect([pte.present(word), pmd.present(word), pte.protnone(word)]).toEqual([false, false, false]);
+        }
+      }
+    }
+    // Bits 6:4 are nobody's.
+    expect(decodeSwapEntry(encodeSwapEntry({ type: 2, offset: 5n }) | 0x70n)).toMatchObject({ type: 2, offset: 5n });
+  });
+
+  it('are not what is empty or present to Linux, and have limits', () => {
+    for (const word of [0n, 0x60n, 0x163n, linuxX86Bits('PROTNONE ACCESSED'), 0xe0n]) {
+      expect(decodeSwapEntry(word)).toBeUndefined();
+    }
+    for (const entry of [
+      { type: 32, offset: 0n },
+      { type: -1, offset: 0n },
+      { type: 0.5, offset: 0n },
+      { type: 0, offset: 1n << 50n },
+      { type: 0, offset: -1n },
+      // Would be 0: no swap area is that large.
+      { type: 0, offset: (1n << 50n) - 1n },
+    ]) {
+      expect(() => encodeSwapEntry(entry)).toThrow('swap-entry');
+    }
+    expect(() => decodeSwapEntry(1n << 64n)).toThrow('swap-entry');
+    expect(() => decodeSwapEntry(-1n)).toThrow('swap-entry');
+  });
+});
+
 describe('the layout', () => {
   it('lies within what the tables translate, in rising order', () => {
     for (const levels of [4, 5] as const) {
-      const { user, direct, vmalloc, vmemmap, cpuEntryArea, espfix, image, modules, ldt } = linuxX86Layout(levels);
-      const kernel = [direct, vmalloc, vmemmap, cpuEntryArea, espfix, image, modules];
+      const { user, ...layout } = linuxX86Layout(levels);
+      const { guardHole, ldt, direct, vmalloc, vmemmap, kasan, cpuEntryArea, espfix, efi } = layout;
+      const { image, modules, fixmap } = layout;
+      const kernel = [
+        guardHole,
+        ldt,
+        direct,
+        vmalloc,
+        vmemmap,
+        kasan,
+        cpuEntryArea,
+        espfix,
+        efi,
+        image,
+        modules,
+        fixmap,
+      ];
+      expect(new Set(kernel)).toEqual(new Set(Object.values(layout)));
       kernel.forEach(({ start, end }, at) => {
         expect(end).toBeGreaterThan(start);
         expect(start).toBeGreaterThanOrEqual(kernel[at - 1]?.end ?? 0n);
       });
       const [low, high] = x86Paging(levels).geometry.ranges;
       expect(user.end + 4096n).toBe(BigInt(low?.end ?? 0));
-      expect(ldt.start).toBeGreaterThanOrEqual(BigInt(high?.start ?? 0));
-      expect(ldt.end).toBeLessThanOrEqual(direct.start);
+      expect(guardHole.start).toBe(BigInt(high?.start ?? 0));
+      // The shadow of the kernel's half, 8 bytes in one, from KASAN_SHADOW_OFFSET.
+      const shadow = (va: bigint): bigint => BigInt.asUintN(64, 0xdfff_fc00_0000_0000n + (va >> 3n));
+      expect(kasan).toEqual({ start: shadow(guardHole.start), end: shadow(1n << 64n) });
     }
     expect(linuxX86Layout(4).espfix.start).toBe(0xffff_ff00_0000_0000n);
     expect(linuxX86Layout(4).cpuEntryArea.start).toBe(0xffff_fe00_0000_0000n);

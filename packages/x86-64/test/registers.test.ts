@@ -55,6 +55,15 @@ describe('a root from registers', () => {
     expect(() => x86LevelsOf({ cr4: 0n })).toThrow('long-mode');
     expect(() => x86Root({ cr3: 1n << 64n })).toThrow('register-width');
     expect(() => x86Root({ cr3: 0n, cr4: 0x40_0020n, pkru: 1n << 32n })).toThrow('register-width');
+    // Also where it does not count.
+    expect(() => x86Root({ cr3: 0n, pkru: 1n << 32n })).toThrow('register-width');
+  });
+
+  it('is refused where CR3 holds no physical address', () => {
+    expect(() => x86Root({ cr3: 0xffff_ffff_82c2_2000n })).toThrow('cr3-reserved');
+    for (let at = 52n; at <= 60n; at++) expect(() => x86Root({ cr3: 1n << at })).toThrow('cr3-reserved');
+    // The three above have a meaning: masking of user addresses, and what a write leaves in the caches.
+    for (const at of [61n, 62n, 63n]) expect(x86Root({ cr3: 0x1000n | (1n << at) }).address).toBe(0x1000n);
   });
 });
 
