@@ -61,55 +61,93 @@ export function releaseTables(change: Change, allocator: TableAllocator): void {
 /** An {@link Invalidation} in exact numbers. */
 interface Noted {
   readonly start: number;
-  end: number;
+  readonly end: number;
   readonly cause: Cause;
   readonly level: number;
   readonly stride: number;
   readonly tables: boolean;
 }
 
-/** Collects a {@link Change}; joins neighbours as they come. */
+/** Most changes allocate and detach nothing: they share one list that says so. */
+const NO_TABLES: readonly TableRecord[] = Object.freeze([]);
+
+/** Collects a {@link Change}; joins neighbours as they come. What most changes have none of is made when it comes. */
 export class ChangeLog {
-  /** The range that was noted last, and those before it: most changes have no others. */
-  #last: Noted | undefined;
-  readonly #before: Noted[] = [];
-  readonly allocated: TableRecord[] = [];
-  readonly detached: TableRecord[] = [];
+  // The range that was noted last, and those before it: most changes have no others.
+  #any = false;
+  #start = Number.NaN;
+  #end = Number.NaN;
+  #cause: Cause = 'changed';
+  #level = 0;
+  #stride = Number.NaN;
+  #tables = false;
+  #before: Noted[] | undefined;
+  #allocated: TableRecord[] | undefined;
+  #detached: TableRecord[] | undefined;
   entries = 0;
 
   /** Notes a range; `start`, `end` and `stride` in exact numbers. */
   note(start: number, end: number, cause: Cause, level: number, stride: number, tables = false): void {
-    const last = this.#last;
-    if (last !== undefined) {
-      if (last.end === start && last.cause === cause && last.level === level && last.tables === tables) {
-        last.end = end;
+    if (this.#any) {
+      if (this.#end === start && this.#cause === cause && this.#level === level && this.#tables === tables) {
+        this.#end = end;
         return;
       }
-      this.#before.push(last);
+      this.#before ??= [];
+      this.#before.push(this.#last());
     }
-    this.#last = { start, end, cause, level, stride, tables };
+    this.#any = true;
+    this.#start = start;
+    this.#end = end;
+    this.#cause = cause;
+    this.#level = level;
+    this.#stride = stride;
+    this.#tables = tables;
+  }
+
+  /** Notes a table that was allocated. */
+  link(table: TableRecord): void {
+    this.#allocated ??= [];
+    this.#allocated.push(table);
+  }
+
+  /** Notes a table that was unlinked. */
+  unlink(table: TableRecord): void {
+    this.#detached ??= [];
+    this.#detached.push(table);
   }
 
   /** Takes back what was noted as detached although another entry of the space still links it. */
   keepReached(space: AddressSpace): void {
-    const { detached } = this;
-    if (detached.length === 0) return;
-    const reached = stillReached(space, new Set(detached.map(({ address }) => Number(address))));
+    if (this.#detached === undefined) return;
+    const reached = stillReached(space, new Set(this.#detached.map(({ address }) => Number(address))));
     if (reached.size === 0) return;
-    const gone = detached.filter(({ address }) => !reached.has(Number(address)));
-    detached.splice(0, detached.length, ...gone);
+    this.#detached = this.#detached.filter(({ address }) => !reached.has(Number(address)));
   }
 
   /** The finished change: steps may note their ranges in any order, the change has them in rising order. */
   finish(): Change {
-    const { allocated, detached, entries } = this;
-    const single = this.#before.length === 0 ? this.#last : undefined;
-    const invalidate = single === undefined ? this.#inOrder().map(finished) : [finished(single)];
-    return { invalidate, allocated, detached, entries };
+    return {
+      invalidate: this.#before === undefined && this.#any ? [finished(this.#last())] : this.#inOrder().map(finished),
+      allocated: this.#allocated ?? NO_TABLES,
+      detached: this.#detached ?? NO_TABLES,
+      entries: this.entries,
+    };
+  }
+
+  #last(): Noted {
+    return {
+      start: this.#start,
+      end: this.#end,
+      cause: this.#cause,
+      level: this.#level,
+      stride: this.#stride,
+      tables: this.#tables,
+    };
   }
 
   #noted(): Noted[] {
-    return this.#last === undefined ? [] : [...this.#before, this.#last];
+    return this.#any ? [...(this.#before ?? []), this.#last()] : [];
   }
 
   #inOrder(): readonly Noted[] {
@@ -127,7 +165,19 @@ export class ChangeLog {
 }
 
 function finished({ start, end, cause, level, stride, tables }: Noted): Invalidation {
-  return { start: toBig(start) as VirtAddr, end: toBig(end), cause, level, strideBytes: toBig(stride), tables };
+  return { start: toBig(start) as VirtAddr, end: toBig(end), cause, level, strideBytes: strideBig(stride), tables };
+}
+
+// Strides are few, and the next one is mostly the same again.
+let lastStride = 0;
+let lastStrideBig = 0n;
+
+function strideBig(stride: number): bigint {
+  if (stride !== lastStride) {
+    lastStride = stride;
+    lastStrideBig = toBig(stride);
+  }
+  return lastStrideBig;
 }
 
 /** A table that an operation is going to need: its level and the first address it covers. */

@@ -140,7 +140,7 @@ export class CompiledTests {
  * left by that distance puts its bits where the address wants them, and the masks keep those that belong there.
  */
 export class Turn {
-  readonly by: number;
+  readonly by: number = 0;
   /** Bits of the low half of the address that come from the low and from the high half of the entry. */
   lowFromLo = 0;
   lowFromHi = 0;

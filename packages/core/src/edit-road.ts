@@ -13,12 +13,16 @@ import { type AddressSpace, type Stretch, stretches, type VirtRange } from './sp
 import { allocateSplits, leafRange, splitEdges } from './split.ts';
 import { type Action, type Cursor, SKIP, shapeAt, traverse, type Visitor } from './traverse.ts';
 
-/** A stretch as it was asked for, and widened to whole leaves. */
+/** A stretch as it was asked for, and what was seen there. */
 interface Part {
   readonly asked: Stretch;
+  /** The stretch, widened to whole leaves. */
   readonly whole: Stretch;
-  /** Does a leaf lie across an end of the widened stretch? */
+  /** Does a leaf lie across an end of the stretch that was asked for? */
   readonly cut: boolean;
+  /** Level and address of a table that all of the stretch lies in, if one was met: writing can begin there. */
+  readonly footLevel: number | undefined;
+  readonly foot: number | undefined;
 }
 
 function isWider({ asked, whole }: Part): boolean {
@@ -73,45 +77,53 @@ function tableBelow(cursor: Cursor): number {
 }
 
 /** Looks at everything that will be touched, so that nothing can fail once something was written. */
-class Inspection implements Visitor {
-  /** The stretch, widened to whole leaves if those are taken. */
-  start: number;
-  end: number;
-  /** Does a leaf lie across an end? */
-  across = false;
-  readonly #asked: Stretch;
-  readonly #partial: NonNullable<EditOptions['partial']>;
+class Inspection implements Visitor, Part {
+  readonly asked: Stretch;
+  whole: Stretch;
+  cut = false;
+  footLevel: number | undefined;
+  foot: number | undefined;
+  readonly #partial: EditWays['partial'];
   readonly #refuseHoles: boolean;
   readonly #step: EditStep;
-  readonly #done = new DoneTables<true>();
-  readonly probe: SlotProbe;
+  readonly #probe: SlotProbe;
+  #done: DoneTables<true> | undefined;
 
   constructor(space: AddressSpace, asked: Stretch, { partial, holes }: EditWays, step: EditStep) {
-    this.#asked = asked;
+    this.asked = asked;
+    this.whole = asked;
     this.#partial = partial;
     this.#refuseHoles = holes === 'refuse';
     this.#step = step;
-    this.probe = new SlotProbe(space.memory);
-    this.start = asked.start;
-    this.end = asked.end;
+    this.#probe = new SlotProbe(space.memory);
   }
 
   table(cursor: Cursor): Action | undefined {
     if (!isWhole(cursor)) return undefined;
+    this.#done ??= new DoneTables();
     if (this.#done.at(cursor) === true) return SKIP;
     this.#done.note(cursor, true);
     return undefined;
   }
 
   leaf(cursor: Cursor): undefined {
-    const compiled = shapeAt(cursor);
-    const leafStart = cursor.entryVa - (cursor.index % compiled.runEntries) * cursor.span;
-    const leafEnd = leafStart + compiled.leafBytes;
-    const across = leafStart < this.#asked.start || leafEnd > this.#asked.end;
+    const { start, end } = this.asked;
+    const { runEntries, leafBytes } = shapeAt(cursor);
+    const leafStart = cursor.entryVa - (cursor.index & (runEntries - 1)) * cursor.span;
+    const leafEnd = leafStart + leafBytes;
+    const across = leafStart < start || leafEnd > end;
     if (across) this.#widen(leafStart, leafEnd);
-    this.probe.prove(cursor.slot);
     // A leaf that will be split is not what gets changed: its pieces are, and splitting tells what those are.
-    if (!across || this.#partial !== 'split') this.#step.check(cursor.root.paging, compiled, cursor.lo, cursor.hi);
+    this.inspect(cursor, !across || this.#partial !== 'split');
+    if (cursor.va !== start || cursor.tableEnd !== end) return;
+    this.footLevel = cursor.level;
+    this.foot = cursor.table;
+  }
+
+  /** Proves that a leaf can be written and, if it is what gets changed, that it can be changed so. */
+  inspect(cursor: Cursor, changes: boolean): void {
+    this.#probe.prove(cursor.slot);
+    if (changes) this.#step.check(cursor.root.paging, shapeAt(cursor), cursor.lo, cursor.hi);
   }
 
   hole(cursor: Cursor): undefined {
@@ -128,28 +140,23 @@ class Inspection implements Visitor {
   }
 
   #widen(leafStart: number, leafEnd: number): void {
-    const { start, end } = this.#asked;
-    this.across = true;
+    const { root, start, end } = this.asked;
+    this.cut = true;
     if (this.#partial === 'refuse') {
       throw new PartialLeafError('partial-leaf', 'the range ends inside a leaf', { leafStart, leafEnd, start, end });
     }
     if (this.#partial !== 'whole') return;
-    this.start = Math.min(this.start, leafStart);
-    this.end = Math.max(this.end, leafEnd);
+    this.whole = { root, start: Math.min(this.whole.start, leafStart), end: Math.max(this.whole.end, leafEnd) };
   }
 }
 
 function inspect(space: AddressSpace, asked: Stretch, ways: EditWays, step: EditStep): Part {
-  const seen = new Inspection(space, asked, ways, step);
-  traverse(space.memory, asked, seen);
-  if (!seen.across) return { asked, whole: asked, cut: false };
-  const part = { asked, whole: { ...asked, start: seen.start, end: seen.end }, cut: true };
+  const part = new Inspection(space, asked, ways, step);
+  traverse(space.memory, asked, part);
   if (isWider(part)) {
     traverse(space.memory, part.whole, {
       leaf(cursor) {
-        if (!concerned(cursor, asked)) return undefined;
-        seen.probe.prove(cursor.slot);
-        step.check(asked.root.paging, shapeAt(cursor), cursor.lo, cursor.hi);
+        if (concerned(cursor, asked)) part.inspect(cursor, true);
         return undefined;
       },
     });
@@ -166,15 +173,12 @@ class Edit implements Visitor {
   readonly #wider: boolean;
   readonly #step: EditStep;
   readonly #log: ChangeLog;
-  /** Of every table that was changed from end to end: the lowest level at which something was. */
-  readonly #done = new DoneTables<number>();
-  /** The same of the table under way, and of those above it. */
+  /** What is only needed where tables are met on the way. */
+  #tables: EditedTables | undefined;
+  /** The lowest level at which something was changed, of the table under way. */
   #finest = NOTHING_CHANGED;
-  readonly #outer: number[] = [];
-  /** Tables that lie across an edge of the range: only a part of each was changed. */
-  readonly #across: number[] = [];
   /** Up to here everything is noted as stale already. */
-  #noted = 0;
+  #noted = Number.NEGATIVE_INFINITY;
   /** Takes the notes of what is noted already. */
   #unheard: ChangeLog | undefined;
 
@@ -202,24 +206,27 @@ class Edit implements Visitor {
   table(cursor: Cursor): Action | undefined {
     // Where leaves at the edges are passed over, nothing is changed from end to end.
     if (this.#wider) return undefined;
-    const done = this.#done.at(cursor);
-    if (done !== undefined) {
-      if (done !== NOTHING_CHANGED) this.#note(cursor, done);
+    this.#tables ??= new EditedTables();
+    const { done, across, outer } = this.#tables;
+    const finest = done.at(cursor);
+    if (finest !== undefined) {
+      if (finest !== NOTHING_CHANGED) this.#note(cursor, finest);
       return SKIP;
     }
     // Which of its leaves were changed is not remembered: all of it counts.
     const table = tableBelow(cursor) * 8 + cursor.level;
-    if (this.#across.includes(table)) this.#note(cursor, 0);
-    if (!isWhole(cursor)) this.#across.push(table);
-    this.#outer.push(this.#finest);
+    if (across.includes(table)) this.#note(cursor, 0);
+    if (!isWhole(cursor)) across.push(table);
+    outer.push(this.#finest);
     this.#finest = cursor.va < this.#noted ? 0 : NOTHING_CHANGED;
     return undefined;
   }
 
   leave(cursor: Cursor): undefined {
-    if (this.#wider) return;
-    if (isWhole(cursor)) this.#done.note(cursor, this.#finest);
-    this.#finest = Math.min(this.#finest, this.#outer.pop() ?? NOTHING_CHANGED);
+    if (this.#tables === undefined) return;
+    const { done, outer } = this.#tables;
+    if (isWhole(cursor)) done.note(cursor, this.#finest);
+    this.#finest = Math.min(this.#finest, outer.pop() ?? NOTHING_CHANGED);
   }
 
   /** Notes the whole piece under an entry as stale, unless that was done. */
@@ -230,6 +237,16 @@ class Edit implements Visitor {
     this.#log.note(cursor.va, cursor.end, this.#step.cause, level, entrySpan);
     this.#noted = cursor.end;
   }
+}
+
+/** The tables that an edit goes through. */
+class EditedTables {
+  /** Of every table that was changed from end to end: the lowest level at which something was. */
+  readonly done = new DoneTables<number>();
+  /** Tables that lie across an edge of the range: only a part of each was changed. */
+  readonly across: number[] = [];
+  /** The lowest level at which something was changed, of the tables above the one under way. */
+  readonly outer: number[] = [];
 }
 
 /** Instead of the lowest level at which something was changed. */
@@ -255,17 +272,17 @@ export function edit(
 ): Change {
   checkWays(ways);
   const parts = stretches(space, range).map((stretch) => inspect(space, stretch, ways, step));
-  const cut = parts.filter((part) => part.cut);
-  const tables = cut.length === 0 ? [] : allocateParts(space, cut, allocator, step);
+  const tables = parts.some(({ cut }) => cut) ? allocateParts(space, parts, allocator, step) : undefined;
   const log = new ChangeLog();
-  for (const part of parts) {
-    if (part.cut) splitEdges(space, part.whole, tables[cut.indexOf(part)] as TableRecord[], log);
-    traverse(space.memory, part.whole, new Edit(part, step, log));
-  }
+  parts.forEach((part, i) => {
+    if (part.cut) splitEdges(space, part.whole, tables?.[i] ?? [], log);
+    // Splitting puts tables below leaves and unlinks none: the foot is still where it was.
+    traverse(space.memory, part.whole, new Edit(part, step, log), part.footLevel, part.foot);
+  });
   return log.finish();
 }
 
-/** Allocates what it takes to split the leaves across the ends of some parts. */
+/** Allocates what it takes to split the leaves across the ends of those parts that are cut. */
 function allocateParts(
   space: AddressSpace,
   parts: readonly Part[],

@@ -8,7 +8,7 @@ import type { Attributes, LeafChoice, Paging } from './paging.ts';
 
 /** Writes leaves of one shape with equal bits, whose addresses rise by the entry size. */
 export class LeafFiller {
-  readonly #entryBytes: 4 | 8;
+  readonly #entryBytes: 4 | 8 = 8;
   readonly #compiled: CompiledShape;
   readonly #bits: Halves;
 

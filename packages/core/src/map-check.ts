@@ -12,12 +12,15 @@ import type { TableHole } from './table-needs.ts';
 import { type Action, type Cursor, DESCEND, SKIP, shapeAt, traverse, type Visitor } from './traverse.ts';
 
 /** A row of leaves on its way into the tables. */
-export interface MapRow extends LeafRow<SizeOfLeaf> {
+export interface MapRow {
+  readonly leaves: LeafRow<SizeOfLeaf>;
   readonly filler: LeafFiller;
   /** Physical address of the first of the empty slots, one after the other in memory, that the check came across. */
   slot: number;
   slots: number;
 }
+
+const NOTHING: readonly never[] = [];
 
 function overlap(what: string, cursor: Cursor): OverlapError {
   return new OverlapError('already-mapped', `${what} stands in the way`, {
@@ -39,10 +42,8 @@ function refuseMalformed(cursor: Cursor): never {
 
 /** Checks the rows of a stretch, in rising order, against what is there. */
 export class RowCheck implements Visitor {
-  /** Where tables are missing, in rising order. */
-  readonly holes: TableHole[] = [];
-  /** Empty tables that give way to leaves. */
-  readonly detached: TableRecord[] = [];
+  #holes: TableHole[] | undefined;
+  #detached: TableRecord[] | undefined;
   readonly #space: AddressSpace;
   readonly #stretch: Stretch;
   readonly #probe: SlotProbe;
@@ -63,10 +64,22 @@ export class RowCheck implements Visitor {
    * @throws OverlapError (`already-mapped`, `shared-table`), MalformedEntryError or MemoryError if it cannot be written
    */
   check(row: MapRow): void {
-    const { va, count, size } = row;
+    const { va, count, size } = row.leaves;
+    const { root, start, end } = this.#stretch;
+    const to = va + count * size.leafBytes;
     this.#row = row;
     this.#level = size.level;
-    traverse(this.#space.memory, { root: this.#stretch.root, start: va, end: va + count * size.leafBytes }, this);
+    traverse(this.#space.memory, va === start && to === end ? this.#stretch : { root, start: va, end: to }, this);
+  }
+
+  /** Where tables are missing, in rising order. */
+  get holes(): readonly TableHole[] {
+    return this.#holes ?? NOTHING;
+  }
+
+  /** Empty tables that give way to leaves. */
+  get detached(): readonly TableRecord[] {
+    return this.#detached ?? NOTHING;
   }
 
   bulk(cursor: Cursor): number {
@@ -82,7 +95,8 @@ export class RowCheck implements Visitor {
     else if (cursor.level === this.#level) this.#take(cursor, 1);
     if ((cursor.lo | cursor.hi) !== 0) throw overlap('a non-empty software entry', cursor);
     if (cursor.level > this.#level) {
-      this.holes.push({ level: cursor.level - 1, leafLevel: this.#level, from: cursor.va, to: cursor.end });
+      this.#holes ??= [];
+      this.#holes.push({ level: cursor.level - 1, leafLevel: this.#level, from: cursor.va, to: cursor.end });
     }
     return SKIP;
   }
@@ -97,7 +111,8 @@ export class RowCheck implements Visitor {
     if (cursor.level > this.#level) return DESCEND;
     if (cursor.level === this.#level) this.#probe.prove(cursor.slot);
     const below = this.#stretch.root.paging.codec(cursor.level - 1).level;
-    this.detached.push({
+    this.#detached ??= [];
+    this.#detached.push({
       level: below.level,
       va: vaOf(cursor.entryVa),
       bytes: below.tableBytes,

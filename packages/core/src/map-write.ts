@@ -38,7 +38,8 @@ export class RowWriter implements Visitor {
 
   /** Writes one row. */
   write(row: MapRow): void {
-    const { va, count, size, slot, slots } = row;
+    const { leaves, slot, slots } = row;
+    const { va, count, size } = leaves;
     const { root } = this.#stretch;
     const end = va + count * size.leafBytes;
     this.#row = row;
@@ -48,7 +49,7 @@ export class RowWriter implements Visitor {
 
   bulk(cursor: Cursor): number {
     const row = this.#row as MapRow;
-    if (cursor.level !== row.size.level) return 0;
+    if (cursor.level !== row.leaves.size.level) return 0;
     const slots = cursor.slotsLeft;
     this.#fill(row, cursor.slot, slots, cursor.entryVa);
     return slots;
@@ -60,7 +61,9 @@ export class RowWriter implements Visitor {
     const at = Number(address);
     // A table that this row fills is complete before anything points to it.
     const whole =
-      cursor.level === row.size.level + 1 && cursor.va === cursor.entryVa && cursor.end - cursor.va === cursor.span;
+      cursor.level === row.leaves.size.level + 1 &&
+      cursor.va === cursor.entryVa &&
+      cursor.end - cursor.va === cursor.span;
     if (whole) this.#fill(row, at, bytes / this.#stretch.root.paging.format.entryBytes, cursor.entryVa);
     else zeroTable(this.#space, at, bytes);
     const table = cursor.codec.table as CompiledShape;
@@ -71,8 +74,9 @@ export class RowWriter implements Visitor {
 
   /** Fills slots with the leaves of a row from an address on. */
   #fill(row: MapRow, slot: number, slots: number, va: number): void {
-    const { level, compiled } = row.size;
-    row.filler.fillAt(this.#space.memory, slot, slots, row.pa + (va - row.va), this.#view);
+    const { va: from, pa, size } = row.leaves;
+    const { level, compiled } = size;
+    row.filler.fillAt(this.#space.memory, slot, slots, pa + (va - from), this.#view);
     this.#log.note(va, va + slots * compiled.entryBytes, 'installed', level, compiled.entryBytes);
     this.#log.entries += slots;
   }

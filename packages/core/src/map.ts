@@ -112,8 +112,8 @@ class Fillers {
   }
 }
 
-function mapRow({ va, pa, size, count }: LeafRow<SizeOfLeaf>, fillers: Fillers): MapRow {
-  return { va, pa, size, count, filler: fillers.of(size), slot: 0, slots: 0 };
+function mapRow(leaves: LeafRow<SizeOfLeaf>, fillers: Fillers): MapRow {
+  return { leaves, filler: fillers.of(leaves.size), slot: 0, slots: 0 };
 }
 
 /** Plans the rows of leaves for a piece of a stretch that starts at `va` and goes to `pa`. */
@@ -176,7 +176,7 @@ export function planMap(space: AddressSpace, request: MapRequest): MapPlan {
   });
   return {
     leaves: parts.flatMap(({ rows }) =>
-      rows.map(({ va, pa, size, count }) => ({ va: vaOf(va), pa: BigInt(pa), leaf: size.choice, count })),
+      rows.map(({ leaves: { va, pa, size, count } }) => ({ va: vaOf(va), pa: BigInt(pa), leaf: size.choice, count })),
     ),
     tables,
     tableBytes: tables.reduce((sum, { bytes }) => sum + BigInt(bytes), 0n),
@@ -220,7 +220,7 @@ function allocateParts(space: AddressSpace, parts: readonly Part[], { allocator,
 }
 
 function writePart(space: AddressSpace, { stretch, rows, detached, tables, pointers }: Part, log: ChangeLog): void {
-  for (const table of tables) log.allocated.push(table);
+  for (const table of tables) log.link(table);
   for (const table of detached) noteDetached(log, stretch.root.paging, table);
   const writer = new RowWriter(space, stretch, tables, pointers, log);
   for (const row of rows) writer.write(row);
@@ -231,7 +231,7 @@ function noteDetached(log: ChangeLog, paging: Paging, table: TableRecord): void 
   const { level } = table;
   const from = Number(table.va);
   const { entrySpan } = paging.codec(level).level;
-  log.detached.push(table);
+  log.unlink(table);
   log.note(from, from + paging.codec(level + 1).level.entrySpan, 'changed', level, entrySpan, true);
 }
 

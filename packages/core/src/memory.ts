@@ -76,8 +76,8 @@ export function writeWord(memory: Memory, address: PhysAddr, value: bigint, byte
 /** A check that slots can be written, before anything is. Neighbouring slots are asked for once per window. */
 export class SlotProbe {
   readonly #memory: Memory;
-  #base = 0;
-  #limit = 0;
+  #base = Number.NaN;
+  #limit = Number.NaN;
 
   constructor(memory: Memory) {
     this.#memory = memory;
@@ -131,8 +131,8 @@ export class SparseMemory implements Memory {
   #hostBytes = 0;
   // The window that was asked for last: neighbouring tables lie in one.
   #last: MemoryWindow | undefined;
-  #lastStart = 0;
-  #lastEnd = 0;
+  #lastStart = Number.NaN;
+  #lastEnd = Number.NaN;
 
   /**
    * @param banks RAM banks; multiples of 8, below 2^56, not overlapping. Without it, all of 0 to 2^56.

@@ -241,7 +241,7 @@ function splitEntry(
   const table = leaf.codec.table as CompiledShape;
   const { lo, hi } = halves(bits.pointer);
   leaf.store(lo | table.address.encodeLo(at), hi | table.address.encodeHi(at));
-  log.allocated.push(record);
+  log.link(record);
   log.entries += level.entries;
   log.note(leaf.entryVa, leaf.entryVa + leaf.span, 'changed', leaf.level, leaf.span, true);
 }

@@ -8,45 +8,49 @@ const BUCKET = 4096;
 
 /** Memory that tables occupy. Most allocators count upwards: then nothing has to be looked for. */
 export class OccupiedMemory {
-  readonly #ranges: { readonly start: number; readonly end: number }[] = [];
+  /** Starts and ends in turn. */
+  readonly #edges: number[] = [];
   #highest = 0;
-  #buckets: Map<number, { readonly start: number; readonly end: number }[]> | undefined;
+  /** By page: where in the list the ranges stand that touch it. */
+  #buckets: Map<number, number[]> | undefined;
 
   /** @returns false if part of the range is occupied; it is not taken then */
   take(start: number, bytes: number): boolean {
-    const range = { start, end: start + bytes };
+    const end = start + bytes;
     if (start >= this.#highest) {
-      this.#highest = range.end;
+      this.#highest = end;
     } else {
-      const buckets = this.#byBucket();
-      for (let at = Math.floor(start / BUCKET); at * BUCKET < range.end; at++) {
-        if (buckets.get(at)?.some((other) => other.start < range.end && other.end > start) === true) return false;
-      }
-      this.#highest = Math.max(this.#highest, range.end);
+      if (this.#touches(start, end)) return false;
+      this.#highest = Math.max(this.#highest, end);
     }
-    this.#ranges.push(range);
-    if (this.#buckets !== undefined) addTo(this.#buckets, range);
+    this.#edges.push(start, end);
+    if (this.#buckets !== undefined) this.#sort(this.#buckets, this.#edges.length - 2);
     return true;
   }
 
-  #byBucket(): Map<number, { readonly start: number; readonly end: number }[]> {
+  #touches(start: number, end: number): boolean {
     if (this.#buckets === undefined) {
       this.#buckets = new Map();
-      for (const range of this.#ranges) addTo(this.#buckets, range);
+      for (let at = 0; at < this.#edges.length; at += 2) this.#sort(this.#buckets, at);
     }
-    return this.#buckets;
+    for (let page = Math.floor(start / BUCKET); page * BUCKET < end; page++) {
+      const there = this.#buckets.get(page) ?? [];
+      if (there.some((at) => (this.#edges[at] as number) < end && (this.#edges[at + 1] as number) > start)) return true;
+    }
+    return false;
+  }
+
+  #sort(buckets: Map<number, number[]>, at: number): void {
+    const end = this.#edges[at + 1] as number;
+    for (let page = Math.floor((this.#edges[at] as number) / BUCKET); page * BUCKET < end; page++) {
+      const there = buckets.get(page);
+      if (there === undefined) buckets.set(page, [at]);
+      else there.push(at);
+    }
   }
 }
 
-function addTo<T extends { readonly start: number; readonly end: number }>(buckets: Map<number, T[]>, range: T): void {
-  for (let at = Math.floor(range.start / BUCKET); at * BUCKET < range.end; at++) {
-    const there = buckets.get(at);
-    if (there === undefined) buckets.set(at, [range]);
-    else there.push(range);
-  }
-}
-
-/** A list this short is searched faster than a map is made. */
+/** A list of this many tables is searched faster than a map is made. */
 const FEW = 8;
 
 /**
@@ -54,8 +58,20 @@ const FEW = 8;
  * twice would change what the other link maps, too.
  */
 export class EnteredTables {
-  readonly #addresses: number[] = [];
-  readonly #vas: number[] = [];
+  /** Table and address in turn, so many as are counted. There is room for what a page takes: it seldom has to grow. */
+  readonly #list: number[] = [
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+  ];
+  #length = 0;
   #map: Map<number, number> | undefined;
 
   /** Roots are entered from the start: nothing may lead back into one. */
@@ -65,9 +81,8 @@ export class EnteredTables {
 
   #known(address: number): number | undefined {
     if (this.#map !== undefined) return this.#map.get(address);
-    // Most are new, and to ask an array for index -1 is slow.
-    const at = this.#addresses.indexOf(address);
-    return at < 0 ? undefined : this.#vas[at];
+    for (let at = 0; at < this.#length; at += 2) if (this.#list[at] === address) return this.#list[at + 1];
+    return undefined;
   }
 
   /**
@@ -96,12 +111,18 @@ export class EnteredTables {
   }
 
   #note(address: number, va: number): void {
-    if (this.#map === undefined && this.#addresses.length === FEW) {
-      this.#map = new Map(this.#addresses.map((known, i) => [known, this.#vas[i] as number]));
+    if (this.#map === undefined && this.#length === FEW * 2) {
+      this.#map = new Map();
+      for (let at = 0; at < this.#length; at += 2)
+        this.#map.set(this.#list[at] as number, this.#list[at + 1] as number);
     }
-    this.#addresses.push(address);
-    this.#vas.push(va);
-    this.#map?.set(address, va);
+    if (this.#map !== undefined) {
+      this.#map.set(address, va);
+      return;
+    }
+    this.#list[this.#length] = address;
+    this.#list[this.#length + 1] = va;
+    this.#length += 2;
   }
 }
 

@@ -21,7 +21,7 @@ function detach({ log, seen }: Progress, cursor: Cursor): void {
   const address = BigInt(shapeAt(cursor).address.decode(cursor.lo, cursor.hi)) as PhysAddr;
   if (seen.has(address)) return;
   seen.add(address);
-  log.detached.push({
+  log.unlink({
     level: below.level,
     va: vaOf(cursor.entryVa),
     bytes: below.tableBytes,

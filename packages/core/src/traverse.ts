@@ -27,32 +27,40 @@ const NO_WORDS = new Uint32Array(0);
 export class Cursor {
   readonly root: Root;
   readonly codec: LevelCodec;
+  // A field that was undefined once holds pointers to numbers for ever, and one that was a small integer changes what all
+  // cursors are made of when an address comes: hence NaN.
   /** Level from the leaves. */
-  readonly level: number;
+  readonly level: number = 0;
   /** Bytes that one entry covers. */
-  readonly span: number;
+  readonly span: number = Number.NaN;
   readonly #memory: Memory;
-  readonly #entryBytes: number;
-  readonly #wide: boolean;
+  readonly #entryBytes: number = 0;
+  /** 32-bit words of an entry. */
+  readonly #step: number = 0;
   readonly #zeroIsEmpty: boolean;
-  readonly #entries: number;
-  readonly #perSpan: number;
-  readonly #perEntries: number;
-  #base = 0;
-  #limit = 0;
+  readonly #entries: number = 0;
+  readonly #perSpan: number = Number.NaN;
+  readonly #perEntries: number = Number.NaN;
+  // The window that was looked at last. What follows from it are small integers: a step to the next entry takes no
+  // arithmetic on addresses.
+  #base = Number.NaN;
+  #limit = Number.NaN;
   #words: Uint32Array = NO_WORDS;
+  #length = 0;
+  /** Where in the window the table begins; negative if that is before it. */
+  #origin = 0;
 
   /** Physical address of the table. */
-  table = 0;
+  table: number = Number.NaN;
   /** Index of the entry in the table. */
   index = 0;
   /** First virtual address that the entry covers. */
-  entryVa = 0;
+  entryVa: number = Number.NaN;
   /** The piece of the traversed range that lies under this entry, half-open. */
-  va = 0;
-  end = 0;
+  va: number = Number.NaN;
+  end: number = Number.NaN;
   /** End of the traversed range within this table. */
-  tableEnd = 0;
+  tableEnd: number = Number.NaN;
   /** The entry's halves, as signed or unsigned 32-bit numbers. */
   lo = 0;
   hi = 0;
@@ -69,24 +77,48 @@ export class Cursor {
     this.#perEntries = 1 / this.#entries;
     this.#memory = memory;
     this.#entryBytes = root.paging.format.entryBytes;
-    this.#wide = this.#entryBytes === 8;
+    this.#step = this.#entryBytes / 4;
     this.#zeroIsEmpty = (this.codec.classify(0, 0) & 3) === EMPTY;
   }
 
-  /** Stands before the first entry of a table that a range, which the table covers, has to do with. */
-  enter(table: number, start: number, end: number): void {
+  /**
+   * Stands before the first entry of a table that a range, which the table covers, has to do with.
+   * @param above the cursor of the level above: tables that belong together often stand in one window
+   */
+  enter(table: number, start: number, end: number, above?: Cursor): void {
     // Spans and numbers of entries are powers of two: to multiply is exact and faster than to divide.
     const first = Math.floor(start * this.#perSpan);
+    const index = (first - Math.floor(first * this.#perEntries) * this.#entries) | 0;
+    const slot = table + index * this.#entryBytes;
     this.table = table;
     this.tableEnd = end;
-    this.index = first - Math.floor(first * this.#perEntries) * this.#entries;
+    this.index = index;
     this.entryVa = first * this.span;
     this.va = start;
+    if (slot >= this.#base && slot < this.#limit) {
+      this.#origin = ((table - this.#base) / 4) | 0;
+    } else if (above !== undefined && slot >= above.#base && slot < above.#limit) {
+      this.#words = above.#words;
+      this.#base = above.#base;
+      this.#limit = above.#limit;
+      this.#length = above.#length;
+      this.#origin = ((table - this.#base) / 4) | 0;
+    } else {
+      this.#length = 0;
+    }
+  }
+
+  /** Goes a few slots on in the table. */
+  advance(slots: number): void {
+    this.index = (this.index + slots) | 0;
+    this.entryVa += slots * this.span;
+    this.va = this.entryVa;
   }
 
   /** Forgets the window that was looked at last: memory may hand out another one by now. */
   forget(): void {
     this.#limit = 0;
+    this.#length = 0;
     this.#words = NO_WORDS;
   }
 
@@ -102,12 +134,14 @@ export class Cursor {
 
   /** Reads the entry; false where there is no memory. */
   load(): boolean {
-    const slot = this.table + this.index * this.#entryBytes;
-    if ((slot < this.#base || slot >= this.#limit) && !this.#find(slot)) return false;
-    const at = ((slot - this.#base) / 4) | 0;
+    let at = (this.#origin + this.index * this.#step) | 0;
+    if (at < 0 || at >= this.#length) {
+      at = this.#find();
+      if (at < 0) return false;
+    }
     // Signed numbers are small integers to the engine, unsigned ones from 2^31 on are not.
     this.lo = (this.#words[at] as number) | 0;
-    this.hi = this.#wide ? (this.#words[at + 1] as number) | 0 : 0;
+    this.hi = this.#step === 2 ? (this.#words[at + 1] as number) | 0 : 0;
     this.code = this.codec.classify(this.lo, this.hi);
     return true;
   }
@@ -117,21 +151,20 @@ export class Cursor {
    * answers 0) where zero is not an empty entry.
    */
   zeros(): number {
-    const slot = this.table + this.index * this.#entryBytes;
-    if (!this.#zeroIsEmpty || ((slot < this.#base || slot >= this.#limit) && !this.#find(slot))) return 0;
+    const first = this.#zeroIsEmpty ? this.#at() : -1;
+    if (first < 0) return 0;
     const words = this.#words;
-    const first = ((slot - this.#base) / 4) | 0;
-    const step = this.#wide ? 2 : 1;
-    const end = Math.min(first + this.slotsLeft * step, words.length) | 0;
+    const step = this.#step;
+    const end = Math.min(first + this.slotsLeft * step, this.#length) | 0;
     let at = first;
-    if (this.#wide) {
+    if (step === 2) {
       // Four entries at a time, until one of them is none.
       while (at + 8 <= end && eightZeros(words, at)) at += 8;
       while (at < end && ((words[at] as number) | (words[at + 1] as number)) === 0) at += 2;
-    } else {
-      while (at < end && words[at] === 0) at++;
+      return (at - first) >> 1;
     }
-    return (at - first) / step;
+    while (at < end && words[at] === 0) at++;
+    return at - first;
   }
 
   /**
@@ -139,19 +172,19 @@ export class Cursor {
    * window goes, at most `most`.
    */
   rising(lo: number, hi: number, step: number, most: number, compiled: CompiledShape): number {
-    const slot = this.table + this.index * this.#entryBytes;
-    if ((slot < this.#base || slot >= this.#limit) && !this.#find(slot)) return 0;
+    const first = this.#at();
+    if (first < 0) return 0;
     const { codec } = this;
     const words = this.#words;
     const code = compiled.kind | (compiled.index << 2);
-    const perSlot = this.#wide ? 2 : 1;
-    const first = ((slot - this.#base) / 4) | 0;
-    const end = Math.min(first + most * perSlot, words.length) | 0;
-    const high = this.#wide ? hi | 0 : 0;
+    const perSlot = this.#step;
+    const wide = perSlot === 2;
+    const end = Math.min(first + most * perSlot, this.#length) | 0;
+    const high = wide ? hi | 0 : 0;
     let word = lo | 0;
     let at = first;
     for (; at < end; at += perSlot) {
-      if (((words[at] as number) | 0) !== word || (this.#wide && ((words[at + 1] as number) | 0) !== high)) break;
+      if (((words[at] as number) | 0) !== word || (wide && ((words[at + 1] as number) | 0) !== high)) break;
       // The address has its say in what an entry is: it may be too high.
       if (codec.classify(word, high) !== code) break;
       word = (word + step) | 0;
@@ -161,11 +194,10 @@ export class Cursor {
 
   /** Writes the entry. */
   store(lo: number, hi: number): void {
-    const slot = this.table + this.index * this.#entryBytes;
-    this.#take(this.#memory.writable(slot));
-    const at = ((slot - this.#base) / 4) | 0;
+    this.#take(this.#memory.writable(this.slot));
+    const at = this.#origin + this.index * this.#step;
     this.#words[at] = lo;
-    if (this.#wide) this.#words[at + 1] = hi;
+    if (this.#step === 2) this.#words[at + 1] = hi;
   }
 
   /**
@@ -173,9 +205,9 @@ export class Cursor {
    * As many slots as {@link bulkSlots} says lie in it.
    */
   bulk(): Uint32Array {
-    const slot = this.slot;
+    const { slot } = this;
     this.#take(this.#memory.writable(slot));
-    this.bulkAt = ((slot - this.#base) / 4) | 0;
+    this.bulkAt = this.#origin + this.index * this.#step;
     this.bulkSlots = (this.#limit - slot) / this.#entryBytes;
     return this.#words;
   }
@@ -190,17 +222,25 @@ export class Cursor {
     return Math.ceil((this.tableEnd - this.entryVa) / this.span);
   }
 
-  #find(slot: number): boolean {
-    const window = this.#memory.window(slot);
-    if (window === undefined) return false;
-    this.#take(window);
-    return true;
+  /** Index in the window of the slot's first word; negative where there is no memory. */
+  #at(): number {
+    const at = (this.#origin + this.index * this.#step) | 0;
+    return at >= 0 && at < this.#length ? at : this.#find();
   }
 
-  #take(window: MemoryWindow): void {
-    this.#base = window.base;
-    this.#limit = window.base + window.words.length * 4;
-    this.#words = window.words;
+  #find(): number {
+    const window = this.#memory.window(this.slot);
+    if (window === undefined) return -1;
+    this.#take(window);
+    return this.#origin + this.index * this.#step;
+  }
+
+  #take({ base, words }: MemoryWindow): void {
+    this.#base = base;
+    this.#limit = base + words.length * 4;
+    this.#words = words;
+    this.#length = words.length;
+    this.#origin = ((this.table - base) / 4) | 0;
   }
 }
 
@@ -254,75 +294,96 @@ function cursorSet(root: Root, memory: Memory): CursorSet {
     for (let level = 0; level < cursors.length; level++) (cursors[level] as Cursor).forget();
     return known;
   }
-  const cursors = root.paging.levels.map((_, level) => new Cursor(root, level, memory));
-  const made = { memory, cursors, busy: false };
+  const made = makeCursorSet(root, memory);
   if (known?.busy !== true) cursorSets.set(root, made);
   return made;
 }
 
-/** Visits what the tables say about a stretch. Answers false if a callback stopped it. */
-export function traverse(memory: Memory, stretch: Stretch, visitor: Visitor): boolean {
+function makeCursorSet(root: Root, memory: Memory): CursorSet {
+  return { memory, cursors: root.paging.levels.map((_, level) => new Cursor(root, level, memory)), busy: false };
+}
+
+/**
+ * Visits what the tables say about a stretch. Answers false if a callback stopped it.
+ * @param level not supplied: that of the root. Else that of a table which all of the stretch lies in, for those who met it
+ *   before and know that nothing above it has changed: they need not come from the root again
+ * @param table physical address of that table
+ */
+export function traverse(memory: Memory, stretch: Stretch, visitor: Visitor, level?: number, table?: number): boolean {
   const { root } = stretch;
   const set = cursorSet(root, memory);
   const { cursors } = set;
-  const top = cursors[cursors.length - 1] as Cursor;
-  top.enter(root.address, stretch.start, stretch.end);
-  // Nobody asks about holes: where there is one there are more, and they are passed over quickly.
-  const sweeps = visitor.bulk === undefined && visitor.hole === undefined;
+  const top = cursors[level ?? cursors.length - 1] as Cursor;
+  top.enter(table ?? root.address, stretch.start, stretch.end);
   set.busy = true;
   try {
-    return visitTable(cursors, top, visitor, sweeps);
+    return visitTables(cursors, top, visitor);
   } finally {
     set.busy = false;
   }
 }
 
-/** Visits a table that its cursor has entered. */
-function visitTable(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor, sweeps: boolean): boolean {
-  let hole = false;
-  while (cursor.va < cursor.tableEnd) {
-    cursor.end = Math.min(cursor.entryVa + cursor.span, cursor.tableEnd);
-    const took = hole ? cursor.zeros() : sweeps ? 0 : (visitor.bulk?.(cursor) ?? 0);
-    hole = false;
-    if (took > 0) {
-      advance(cursor, took);
-      continue;
-    }
-    if (!cursor.load()) {
-      if (visitor.missing === undefined) {
-        throw new MemoryError('no-memory', 'a table lies outside memory', { slot: cursor.slot, va: cursor.entryVa });
+/**
+ * Visits a table that its cursor has entered, and those below. One loop goes down and up again: what a level of recursion
+ * would keep stands in the cursors.
+ */
+function visitTables(cursors: readonly Cursor[], top: Cursor, visitor: Visitor): boolean {
+  // There are many kinds of visitors, and to ask each time which callbacks this one has would cost more than the entry.
+  const { bulk, table, leave } = visitor;
+  // Nobody asks about holes: where there is one there are more, and they are passed over quickly.
+  const sweeps = bulk === undefined && visitor.hole === undefined;
+  let cursor = top;
+  let inHole = false;
+  for (;;) {
+    let action: Action;
+    if (cursor.va < cursor.tableEnd) {
+      cursor.end = Math.min(cursor.entryVa + cursor.span, cursor.tableEnd);
+      const took = inHole ? cursor.zeros() : bulk === undefined ? 0 : bulk.call(visitor, cursor);
+      inHole = false;
+      if (took > 0) {
+        cursor.advance(took);
+        continue;
       }
-      return visitor.missing(cursor) !== STOP;
+      if (!cursor.load()) {
+        if (visitMissing(cursor, visitor) === STOP) return false;
+        cursor.va = cursor.tableEnd;
+        continue;
+      }
+      if (cursor.kind === TABLE) {
+        action = table === undefined ? DESCEND : (table.call(visitor, cursor) ?? DESCEND);
+        if (action === DESCEND) {
+          const below = cursors[cursor.level - 1] as Cursor;
+          below.enter(shapeAt(cursor).address.decode(cursor.lo, cursor.hi), cursor.va, cursor.end, cursor);
+          cursor = below;
+          continue;
+        }
+      } else {
+        inHole = sweeps && cursor.kind === EMPTY;
+        action = inHole ? SKIP : visitEntry(cursor, visitor);
+      }
+    } else {
+      if (cursor === top) return true;
+      cursor = cursors[cursor.level + 1] as Cursor;
+      action = leave === undefined ? SKIP : (leave.call(visitor, cursor) ?? SKIP);
     }
-    hole = sweeps && cursor.kind === EMPTY;
-    const action = hole ? SKIP : visitEntry(cursors, cursor, visitor, sweeps);
     if (action === STOP) return false;
-    if (action !== AGAIN) advance(cursor, 1);
+    if (action !== AGAIN) cursor.advance(1);
   }
-  return true;
 }
 
-function advance(cursor: Cursor, slots: number): void {
-  cursor.index += slots;
-  cursor.entryVa += slots * cursor.span;
-  cursor.va = cursor.entryVa;
-}
-
-function visitEntry(cursors: readonly Cursor[], cursor: Cursor, visitor: Visitor, sweeps: boolean): Action {
+/** Visits an entry without a table below it. */
+function visitEntry(cursor: Cursor, visitor: Visitor): Action {
   switch (cursor.kind) {
     case LEAF:
       return visitor.leaf?.(cursor) ?? SKIP;
     case EMPTY:
       return visitor.hole?.(cursor) ?? SKIP;
-    case TABLE: {
-      const action = visitor.table?.(cursor) ?? DESCEND;
-      if (action !== DESCEND) return action;
-      const below = cursors[cursor.level - 1] as Cursor;
-      below.enter(shapeAt(cursor).address.decode(cursor.lo, cursor.hi), cursor.va, cursor.end);
-      if (!visitTable(cursors, below, visitor, sweeps)) return STOP;
-      return visitor.leave?.(cursor) ?? SKIP;
-    }
     default:
       return visitor.malformed?.(cursor) ?? SKIP;
   }
+}
+
+function visitMissing(cursor: Cursor, visitor: Visitor): Action {
+  if (visitor.missing !== undefined) return visitor.missing(cursor) ?? SKIP;
+  throw new MemoryError('no-memory', 'a table lies outside memory', { slot: cursor.slot, va: cursor.entryVa });
 }
