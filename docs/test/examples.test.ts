@@ -2,6 +2,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { format } from 'node:util';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
@@ -66,7 +67,7 @@ describe('examples in the documentation', () => {
     const printed: string[] = [];
     const log = vi
       .spyOn(console, 'log')
-      .mockImplementation((...words: unknown[]) => void printed.push(words.map(String).join(' ')));
+      .mockImplementation((...words: unknown[]) => void printed.push(format(...words)));
     process.chdir(capture);
     try {
       await import(/* @vite-ignore */ path);

@@ -16,7 +16,7 @@ import {
   readKernelImage,
 } from '@pagefold/image';
 import { UsageError } from './errors.ts';
-import { reasonOf } from './target.ts';
+import { reasonOf } from './files.ts';
 
 /** Kernels have more symbols than this; shorter lists are excerpts. */
 const COMPLETE_LIST = 5000;

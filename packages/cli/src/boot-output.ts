@@ -1,24 +1,11 @@
 /** What `pagefold boot --out` writes: the tables as an ELF core, and a facts file that says how to read them. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type BootResult, type Capture, createSpace } from '@pagefold/core';
 import { elfCore, tablePages } from '@pagefold/emit';
 import { UsageError } from './errors.ts';
-import { reasonOf } from './target.ts';
-
-function write(option: string, path: string, content: string | Uint8Array): void {
-  try {
-    writeFileSync(path, content);
-  } catch (error) {
-    const folder = dirname(path);
-    throw new UsageError(
-      existsSync(folder)
-        ? `${option}: cannot write '${path}': ${reasonOf(error)}`
-        : `${option}: cannot write '${path}': there is no folder '${folder}'`,
-    );
-  }
-}
+import { writeResult } from './files.ts';
 
 function textOf(facts: Capture): string {
   return `${JSON.stringify(facts, null, 1)}\n`;
@@ -53,6 +40,6 @@ export function writeTables(result: BootResult, out: string, facts?: string): vo
   }
   const spaces = result.roots.map((root) => createSpace(result.memory, root));
   const core = elfCore(tablePages(spaces), result.elf);
-  write('--out', out, out.endsWith('.gz') ? gzipSync(core) : core);
-  write(facts === undefined ? '--out' : '--facts', path, textOf(capture));
+  writeResult('--out', out, out.endsWith('.gz') ? gzipSync(core) : core);
+  writeResult(facts === undefined ? '--out' : '--facts', path, textOf(capture));
 }

@@ -1,9 +1,8 @@
 /** Lists of regions as people write them: JSON, or lines of `ADDRESS, SIZE, TYPE, NAME` for identity maps. */
-import { readFileSync } from 'node:fs';
 import type { Attributes, CommonAttributes, Field, Paging, RegionRequest } from '@pagefold/core';
 import { UsageError } from './errors.ts';
+import { readText } from './files.ts';
 import { looksLikeNumber, parseNumber, parseRange, parseSize } from './numbers.ts';
-import { reasonOf } from './target.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -121,12 +120,7 @@ function fromLines(text: string): BuildDescription {
  * @throws UsageError if it is neither form
  */
 export function readDescription(path: string): BuildDescription {
-  let text: string;
-  try {
-    text = readFileSync(path === '-' ? 0 : path, 'utf8');
-  } catch (error) {
-    throw new UsageError(`cannot read '${path}': ${reasonOf(error)}`);
-  }
+  const text = readText(path === '-' ? 0 : path);
   return /\.(csv|txt)$/i.test(path) && !text.trimStart().startsWith('{') ? fromLines(text) : fromJson(text, path);
 }
 

@@ -1,15 +1,22 @@
 /** Finished tables as files. All of them are made before the first is written. */
-import { writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { type Architecture, type Built, hex } from '@pagefold/core';
 import { cSource, elfCore, gasSource, tableBinary, tablePages, tablesJson } from '@pagefold/emit';
 import { UsageError } from './errors.ts';
-import { reasonOf } from './target.ts';
+import { writeResult } from './files.ts';
 
 /** A form that tables can be written in. */
 interface Writer {
   readonly extensions: readonly string[];
-  write(built: Built, arch: Architecture): { readonly content: Uint8Array | string; readonly base?: bigint };
+  write(
+    built: Built,
+    arch: Architecture,
+    section: string | undefined,
+  ): { readonly content: Uint8Array | string; readonly base?: bigint };
+}
+
+function sectioned(section: string | undefined): { readonly section?: string } {
+  return section === undefined ? {} : { section };
 }
 
 const WRITERS: Readonly<Record<string, Writer>> = {
@@ -24,8 +31,12 @@ const WRITERS: Readonly<Record<string, Writer>> = {
     extensions: ['elf', 'core'],
     write: ({ space }, { elf }) => ({ content: elfCore(tablePages(space), elf ?? { machine: 0 }) }),
   },
-  c: { extensions: ['c', 'h'], write: ({ space }) => ({ content: cSource(space) }) },
-  gas: { extensions: ['s', 'asm'], write: ({ space }) => ({ content: gasSource(space) }) },
+  c: { extensions: ['c', 'h'], write: ({ space }, _, section) => ({ content: cSource(space, sectioned(section)) }) },
+  gas: {
+    extensions: ['s', 'asm'],
+    // Boot code names the root; C arrays are global too.
+    write: ({ space }, _, section) => ({ content: gasSource(space, { ...sectioned(section), global: true }) }),
+  },
   json: { extensions: ['json'], write: ({ space }) => ({ content: tablesJson(space) }) },
 };
 
@@ -67,20 +78,26 @@ export function wantedFiles(paths: readonly string[], formats: readonly string[]
 
 /**
  * Writes tables.
- * @throws UsageError if a file cannot be written
+ * @param section what the names of sections in sources begin with: each table gets one of its own. Not supplied: all
+ *   stand in one
+ * @throws UsageError if a file cannot be written; EmitError for a section that none can be called
  */
-export function writeFiles(wanted: readonly Wanted[], built: Built, arch: Architecture): Written[] {
+export function writeFiles(
+  wanted: readonly Wanted[],
+  built: Built,
+  arch: Architecture,
+  section: string | undefined,
+): Written[] {
+  if (section !== undefined && !wanted.some(({ format }) => format === 'c' || format === 'gas')) {
+    throw new UsageError('--section needs a file of format c or gas');
+  }
   const made = wanted.map(({ path, format }) => {
-    const { content, base } = (WRITERS[format] as Writer).write(built, arch);
+    const { content, base } = (WRITERS[format] as Writer).write(built, arch, section);
     const plain = typeof content === 'string' ? new TextEncoder().encode(content) : content;
     return { path, format, content: path.endsWith('.gz') ? gzipSync(plain) : plain, base };
   });
   return made.map(({ path, format, content, base }) => {
-    try {
-      writeFileSync(path, content);
-    } catch (error) {
-      throw new UsageError(`--out: cannot write '${path}': ${reasonOf(error)}`);
-    }
+    writeResult('--out', path, content);
     return { path, format, bytes: content.length, ...(base === undefined ? {} : { base }) };
   });
 }

@@ -29,10 +29,32 @@ function version(): string {
   return (JSON.parse(text) as { readonly version: string }).version;
 }
 
+/** An option that takes one value may be given again with the same one only: otherwise the last would win unnoticed. */
+function refuseContradictions(command: Command): void {
+  for (const option of command.options) {
+    // Lists collect all that they are given.
+    if (option.variadic || option.parseArg !== undefined || option.isBoolean()) continue;
+    let before: string | null | undefined;
+    command.on(`option:${option.name()}`, (value: string | null) => {
+      if (before !== undefined && before !== value) {
+        throw new UsageError(
+          `${option.long} is given twice: ${before ?? 'without a value'} and ${value ?? 'without one'}`,
+        );
+      }
+      before = value;
+    });
+  }
+}
+
+/** A message in one line, whatever it quotes: names and contents of files may hold anything. */
+function oneLine(message: string): string {
+  return message.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim();
+}
+
 /** All commands. */
 export function createProgram(context: Context): Command {
   const program = new Command('pagefold')
-    .description('Reads, walks, explains and dumps multi-level page tables.')
+    .description('Reads, walks, explains, checks and builds multi-level page tables.')
     .version(version(), '--version', 'print the version')
     .showHelpAfterError(false)
     .exitOverride()
@@ -44,14 +66,17 @@ export function createProgram(context: Context): Command {
       'after',
       `
 Exit codes: 0 answered; 2 unusable arguments or files. 1 means that something was found: diff exits so for a difference
-or an odd entry, layout --check for an error; all others need --exit-code: translate and walk for an address that is
-not mapped, access for one that is refused, dump for an odd entry, layout for an error.
+or an odd entry, check and layout --check for an error, build --max-tables if more tables are needed; others need
+--exit-code: translate and walk for an address that is not mapped, access for one that is refused, dump for an odd entry,
+layout for an error.
 
 Examples:
   $ pagefold translate --image tables.elf.gz --arch riscv --satp 0x9000000000081fca 0xffffffff80000000
   $ pagefold walk --image tables.elf.gz --registers registers.json --root kernel 0xffffffff80000000
   $ pagefold dump --image tables.elf.gz --registers registers.json --root kernel --json
-  $ pagefold explain satp 0x9000000000081fca --arch riscv`,
+  $ pagefold explain satp 0x9000000000081fca --arch riscv
+  $ pagefold build regions.json --out tables.elf
+  $ pagefold check --image tables.elf --arch riscv --satp 0x8000000000080000`,
     );
   addTranslate(program, context);
   addWalk(program, context);
@@ -64,7 +89,10 @@ Examples:
   addCheck(program, context);
   addDiff(program, context);
   addTlbi(program, context);
-  for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
+  for (const command of program.commands) {
+    command.exitOverride().copyInheritedSettings(program);
+    refuseContradictions(command);
+  }
   return program;
 }
 
@@ -87,11 +115,11 @@ export async function run(args: readonly string[], output: Output): Promise<numb
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return EXIT_OK;
-      output.err(`${pc.red('error:')} ${error.message.replace(/^error: /, '')}\n`);
+      output.err(`${pc.red('error:')} ${oneLine(error.message.replace(/^error: /, ''))}\n`);
       return EXIT_USAGE;
     }
     if (error instanceof UsageError || error instanceof PagefoldError) {
-      output.err(`${pc.red('error:')} ${error.message}\n`);
+      output.err(`${pc.red('error:')} ${oneLine(error.message)}\n`);
       return EXIT_USAGE;
     }
     throw error;

@@ -1,5 +1,5 @@
 /** From options to an address space: which architecture, which roots, which memory. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import {
   type AddressSpace,
   type Architecture,
@@ -13,6 +13,7 @@ import {
 import { openImage } from '@pagefold/image/node';
 import type { Command } from 'commander';
 import { UsageError } from './errors.ts';
+import { readJsonObject, readText } from './files.ts';
 import { looksLikeNumber, parseNumber } from './numbers.ts';
 import { architectureNamed, architectures } from './registry.ts';
 import { addSharedOptions, camel, refuseForeign } from './shared-options.ts';
@@ -82,26 +83,7 @@ export function valuesOf(list: readonly ArchitectureOption[], options: TargetOpt
 /** The facts file, if one is named. */
 function readCapture(options: TargetOptions, { registers: name } = NAMES): Capture | undefined {
   if (options.registers === undefined) return undefined;
-  let text: string;
-  try {
-    text = readFileSync(options.registers, 'utf8');
-  } catch (error) {
-    throw new UsageError(`${name}: cannot read '${options.registers}': ${reasonOf(error)}`);
-  }
-  try {
-    const parsed: unknown = JSON.parse(text);
-    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Capture;
-  } catch {
-    // Said below, together with JSON that is no object.
-  }
-  throw new UsageError(`${name}: '${options.registers}' is not a JSON object`);
-}
-
-/** The reason of a failed system call, without its path and call. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'no such file';
-  if (error instanceof Error && 'code' in error && error.code === 'EISDIR') return 'it is a directory';
-  return error instanceof Error ? error.message : String(error);
+  return readJsonObject(options.registers, `${name}: `);
 }
 
 /**
@@ -202,8 +184,6 @@ export function takeAddresses(
   const swallowed = (options.image ?? []).filter(isAddress);
   const words = [...swallowed, ...args];
   if (words.length === 0) throw new UsageError('no address given (use - to read them from standard input)');
-  const addresses = words.flatMap((word) =>
-    word === '-' ? readFileSync(0, 'utf8').split(/\s+/).filter(Boolean) : [word],
-  );
+  const addresses = words.flatMap((word) => (word === '-' ? readText(0).split(/\s+/).filter(Boolean) : [word]));
   return { addresses, options: { ...options, image: files } };
 }

@@ -28,7 +28,7 @@ export class BumpAllocator implements TableAllocator {
    * @throws ArgumentError if the area is empty
    */
   constructor(start: PhysAddr | bigint, end: bigint) {
-    this.range = rangeBetween(phys(start), end);
+    this.range = rangeBetween(phys(start), phys(end));
     this.#next = this.range.start;
   }
 

@@ -1,4 +1,5 @@
 /** Regions that tables are built for: what is asked, and whether it can be asked. */
+import { checkBigints } from './bigints.ts';
 import { ArgumentError, OverlapError, PagefoldError } from './errors.ts';
 import type { CommonAttributes } from './format.ts';
 import type { MapRequest } from './map.ts';
@@ -41,14 +42,15 @@ export class RegionError extends PagefoldError {
     const list = Object.entries(error.values).map(([name, value]) => `${name} ${value}`);
     const tail = `${list.length === 0 ? '' : `: ${list.join(', ')}`} [${error.rule}]`;
     const plain = error.message.endsWith(tail) ? error.message.slice(0, -tail.length) : error.message;
-    super(error.rule, `region ${region}: ${plain}`, error.values);
+    // Regions without a name of their own are called `region 1` by those who read lists.
+    super(error.rule, `${region.startsWith('region ') ? '' : 'region '}${region}: ${plain}`, error.values);
     this.region = region;
     this.cause = error;
   }
 }
 
 /** Does something for a region; errors that come of it name the region. */
-export function forRegion<T>({ name }: RegionRequest, act: () => T): T {
+export function forRegion<T>({ name }: Pick<RegionRequest, 'name'>, act: () => T): T {
   try {
     return act();
   } catch (error) {
@@ -58,12 +60,15 @@ export function forRegion<T>({ name }: RegionRequest, act: () => T): T {
 }
 
 /**
- * Checks that regions have names of their own and share no virtual address.
- * @throws ArgumentError `region-name`, OverlapError `region-overlap` with the names of both
+ * Checks that regions have names of their own, say where they lie in bigints, and share no virtual address.
+ * @throws ArgumentError `region-name`; RegionError `not-bigint`; OverlapError `region-overlap` with the names of both
  */
 export function checkRegions(regions: readonly RegionRequest[]): void {
   const names = new Set<string>();
-  for (const { name } of regions) {
+  for (const { name, va, pa, bytes } of regions) {
+    if (typeof name !== 'string')
+      throw new ArgumentError('region-name', 'a region needs a name', { name: typeof name });
+    forRegion({ name }, () => checkBigints({ va, pa, bytes }));
     if (names.has(name)) throw new ArgumentError('region-name', 'two regions have one name', { name });
     names.add(name);
   }
@@ -80,6 +85,19 @@ export function checkRegions(regions: readonly RegionRequest[]): void {
   }
 }
 
+/** The names of the common vocabulary; as an object, so that the compiler sees that none is missing. */
+const COMMON: Readonly<Record<keyof CommonAttributes, true>> = {
+  read: true,
+  write: true,
+  execute: true,
+  user: true,
+  global: true,
+  accessed: true,
+  dirty: true,
+  memory: true,
+  shareability: true,
+};
+
 /** A region's attributes in one format. */
 export interface RegionAttributes {
   readonly attributes: MapRequest['attributes'];
@@ -90,7 +108,7 @@ export interface RegionAttributes {
 /**
  * The attributes of a region's leaves.
  * @throws ArgumentError `region-attributes` unless they are given in exactly one way, or if the format does not speak the
- *   common vocabulary
+ *   common vocabulary; `common-attribute` for a name that is none of it
  */
 export function attributesOf({ attributes, common }: RegionRequest, paging: Paging): RegionAttributes {
   if ((attributes === undefined) === (common === undefined)) {
@@ -101,6 +119,13 @@ export function attributesOf({ attributes, common }: RegionRequest, paging: Pagi
   if (format.common === undefined) {
     throw new ArgumentError('region-attributes', 'the format does not speak the common vocabulary', {
       format: format.name,
+    });
+  }
+  // Each format looks only at the names that it knows: a mistyped one would be passed over by all.
+  const unknown = Object.keys(common as object).find((name) => !Object.hasOwn(COMMON, name));
+  if (unknown !== undefined) {
+    throw new ArgumentError('common-attribute', `common attributes are ${Object.keys(COMMON).join(', ')}`, {
+      attribute: unknown,
     });
   }
   const { fields, lost } = format.common.fromCommon(common as Partial<CommonAttributes>, features);

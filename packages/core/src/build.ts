@@ -2,6 +2,7 @@
 import type { PhysAddr, VirtAddr } from './address.ts';
 import type { TableAllocator, TableRequest } from './allocator.ts';
 import { BumpAllocator } from './allocators.ts';
+import { checkBigints } from './bigints.ts';
 import { type BuildPlan, RegionPlanner } from './build-plan.ts';
 import { attributesOf, checkRegions, forRegion, partsOf, type RegionRequest } from './build-regions.ts';
 import { ArgumentError, OutOfTablesError } from './errors.ts';
@@ -74,6 +75,7 @@ function areasOf(
 ): RangeSet[] {
   const taken = new RangeSet();
   return tables.map(({ start, end }) => {
+    checkBigints({ start, end });
     if (start < 0n || start >= end || end > 1n << 56n) {
       throw new ArgumentError('table-area', 'an area for tables needs 0 <= start < end <= 2^56', { start, end });
     }

@@ -11,6 +11,7 @@ import { RunCheck } from './check-runs.ts';
 import { CheckedTables } from './check-tables.ts';
 import { join } from './compiled.ts';
 import type { Effect } from './effective.ts';
+import { ArgumentError } from './errors.ts';
 import { Folder } from './leaf-folder.ts';
 import type { MappedRange } from './leaves.ts';
 import { looksOf } from './looks.ts';
@@ -199,12 +200,16 @@ class RootCheck implements Visitor {
 
 /**
  * Checks the tables of an address space. Reads every table once for each set of effects above it.
- * @throws ArgumentError `check-rule` for an unknown rule, or for a range that is none
+ * @throws ArgumentError `check-rule` for an unknown rule, `max-tables` for a limit that is none, or for a range that is
+ *   none
  */
 export function checkTables(space: AddressSpace, options: CheckOptions = {}): TableCheck {
   const { maxTables, range = { start: 0n, end: TWO_64 } } = options;
   const report = new CheckReport(chosenRules(options.rules, options.ignore));
   const tables = new CheckedTables(report);
+  if (maxTables !== undefined && !(Number.isInteger(maxTables) && maxTables >= 0)) {
+    throw new ArgumentError('max-tables', 'a limit of tables is a whole number from 0', { maxTables });
+  }
   const frames: MappedFrames[] = [];
   const checks = new Map<Root, RootCheck>();
   for (const stretch of stretches(space, range, true)) checkStretch(space, stretch, { report, tables, frames, checks });

@@ -112,6 +112,13 @@ class Protection implements EditStep {
   #last: Halves | undefined;
 
   constructor(change: AttributeChange) {
+    // Fields given directly instead of under `fields` would otherwise change nothing at all.
+    const unknown = Object.keys(change).find((name) => name !== 'fields' && name !== 'set' && name !== 'clear');
+    if (unknown !== undefined) {
+      throw new AttributeError('attribute-change', 'a change gives fields, or bits to set and clear', {
+        given: unknown,
+      });
+    }
     this.#change = 'fields' in change ? { fields: { ...change.fields } } : { ...change };
   }
 
@@ -185,7 +192,8 @@ function protectionFor(space: AddressSpace, change: AttributeChange): Protection
  * @param range half-open, of whole smallest leaves
  * @param change fields with new values, or raw bits to set and clear (`set` wins)
  * @param options `holes` not supplied: `refuse`
- * @throws AttributeError if the result cannot be expressed or would be another kind of entry, and as `unmap`; nothing is
+ * @throws AttributeError `attribute-change` if the change has other members; others if the result cannot be expressed or
+ *   would be another kind of entry, and as `unmap`; nothing is
  *   changed then
  */
 export function protect(

@@ -1,6 +1,8 @@
 /** Numbers turned into words: an entry, a register or an address, field by field, with the specification's section. */
+import { checkBigints } from './bigints.ts';
 import { gather, rangesWidth } from './bits.ts';
 import { applyEffects, numericFields } from './effective.ts';
+import { ArgumentError } from './errors.ts';
 import type { CommonAttributes, Field } from './format.ts';
 import { TABLE_NAMES, type TableName } from './geometry.ts';
 import type { Kind } from './level-codec.ts';
@@ -66,8 +68,13 @@ export interface ExplainedEntry {
 /**
  * Explains an entry.
  * @param level level, from the leaves, at which it stands
+ * @throws FormatError `level` if there is no such level; ArgumentError `entry-width` if the entry does not fit in a slot
  */
 export function explainEntry(paging: Paging, level: number, entry: bigint): ExplainedEntry {
+  checkBigints({ entry });
+  if (BigInt.asUintN(paging.format.entryBytes * 8, entry) !== entry) {
+    throw new ArgumentError('entry-width', `an entry has ${paging.format.entryBytes * 8} bits`, { entry });
+  }
   const decoded = paging.decode(level, entry);
   const compiled = paging.codec(level).shapes.find(({ shape }) => shape.name === decoded.shape);
   const leaf = decoded.kind === 'leaf' && compiled !== undefined;

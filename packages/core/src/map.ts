@@ -3,6 +3,7 @@
  */
 import { type PhysAddr, sizeText, type VirtAddr } from './address.ts';
 import type { TableAllocator } from './allocator.ts';
+import { checkBigints } from './bigints.ts';
 import { allocateAll, type Change, ChangeLog, type TableRecord } from './change.ts';
 import { exactMultiple, type Halves, halves, toBig } from './compiled.ts';
 import { ArgumentError, OutOfTablesError } from './errors.ts';
@@ -153,6 +154,9 @@ function planParts(space: AddressSpace, request: MapRequest): Part[] {
   const { va, bytes, existing = 'refuse' } = request;
   if (existing !== 'refuse' && existing !== 'keep') {
     throw new ArgumentError('map-existing', 'what is mapped already is refused or kept', { existing });
+  }
+  if (typeof va !== 'bigint' || typeof request.pa !== 'bigint' || typeof bytes !== 'bigint') {
+    checkBigints({ va, pa: request.pa, bytes });
   }
   if (bytes <= 0n) throw new ArgumentError('map-bytes', 'a mapping needs a positive size', { bytes });
   const parts = stretches(space, { start: va, end: va + bytes });

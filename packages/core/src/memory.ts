@@ -5,6 +5,7 @@
  * else (files, dumps, banks, a second stage) hides behind the two methods.
  */
 import { type PhysAddr, phys } from './address.ts';
+import { checkBigints } from './bigints.ts';
 import { MemoryError } from './errors.ts';
 
 /** A piece of memory without holes. `words[i]` is the 32-bit word at `base + 4 * i`. */
@@ -34,6 +35,8 @@ export interface Memory {
  * 32-bit word there. A window holds both words of a multiple of 8.
  */
 function locate(address: PhysAddr, bytes: number): { readonly at: number; readonly odd: number } {
+  if (typeof address !== 'bigint') checkBigints({ address });
+  if (bytes !== 4 && bytes !== 8) throw new MemoryError('word-bytes', 'a word has 4 or 8 bytes', { bytes });
   if (address < 0n || address >= 1n << 56n || address % BigInt(bytes) !== 0n) {
     throw new MemoryError('word-address', 'a word address must be aligned and below 2^56', { address, bytes });
   }
@@ -64,6 +67,7 @@ export function readWord(memory: Memory, address: PhysAddr, bytes: 4 | 8 = 8): b
  */
 export function writeWord(memory: Memory, address: PhysAddr, value: bigint, bytes: 4 | 8 = 8): void {
   const { at, odd } = locate(address, bytes);
+  if (typeof value !== 'bigint') checkBigints({ value });
   if (BigInt.asUintN(bytes * 8, value) !== value) {
     throw new MemoryError('word-value', `a value does not fit in ${bytes} bytes`, { address, value });
   }
@@ -142,6 +146,7 @@ export class SparseMemory implements Memory {
     const sorted = [...banks].sort((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0));
     let previous = 0n;
     for (const { start, end } of sorted) {
+      checkBigints({ start, end });
       if (start < 0n || start >= end || end > 1n << 56n || start % 8n !== 0n || end % 8n !== 0n) {
         throw new MemoryError('bank-range', 'a bank needs 0 <= start < end <= 2^56 in multiples of 8', { start, end });
       }

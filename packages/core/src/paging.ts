@@ -2,6 +2,7 @@
  * A paging: one format with one geometry and a set of features, compiled. The object that every operation works from.
  */
 import { hex } from './address.ts';
+import { checkBigints } from './bigints.ts';
 import { fieldsOf, fitsRanges, piecesMask, rangesMask, rangesWidth, scatter } from './bits.ts';
 import { exactMultiple, join } from './compiled.ts';
 import { featuresHold } from './condition.ts';
@@ -230,6 +231,7 @@ export class Paging {
 
   /** @throws AttributeError unless the address is aligned and within the physical bits of the geometry */
   checkAddress(address: bigint, alignment: bigint): void {
+    if (typeof address !== 'bigint') checkBigints({ address });
     // By way of numbers, which is several times faster; what fails there is looked at exactly.
     if (exactMultiple(address, Number(alignment)) < this.paEnd) return;
     if (address < 0n || address >> BigInt(this.geometry.paBits) !== 0n || address % alignment !== 0n) {
@@ -251,6 +253,12 @@ export class Paging {
 
   /** The bits of a shape outside its address, checked: they must decode to that very shape. */
   #shapeBits(compiled: CompiledShape, attributes: Attributes, kind: typeof LEAF | typeof TABLE): bigint {
+    if (typeof attributes !== 'bigint' && (typeof attributes !== 'object' || attributes === null)) {
+      // An empty number has no fields and would do for none at all.
+      throw new AttributeError('attribute-kind', 'attributes are bits as a bigint, or an object of fields', {
+        attributes: typeof attributes === 'number' ? attributes : typeof attributes,
+      });
+    }
     const bits = typeof attributes === 'bigint' ? attributes : this.#fieldBits(compiled, attributes);
     if (bits < 0n || bits >> BigInt(this.format.entryBytes * 8) !== 0n) {
       throw new AttributeError('attribute-width', 'attribute bits do not fit in an entry', { bits });

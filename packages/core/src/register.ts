@@ -1,4 +1,5 @@
 /** Registers as data: the same fields as entries, read, written and explained by the same code. */
+import { checkBigints } from './bigints.ts';
 import { fieldsOf, fitsRanges, rangesMask, scatter } from './bits.ts';
 import { ArgumentError } from './errors.ts';
 import type { Field } from './format.ts';
@@ -17,6 +18,7 @@ export interface RegisterFormat {
 }
 
 function checkWidth(register: RegisterFormat, value: bigint): void {
+  if (typeof value !== 'bigint') checkBigints({ [register.name]: value });
   if (BigInt.asUintN(register.bits, value) !== value) {
     throw new ArgumentError('register-width', `${register.name} has ${register.bits} bits`, { value });
   }

@@ -4,6 +4,7 @@
  */
 import { type AccessOptionValues, defaultAccessOptions, withAccessOptions } from './access-options.ts';
 import { hex, type PhysAddr, TWO_64, type VirtAddr, virt } from './address.ts';
+import { checkBigints } from './bigints.ts';
 import { exactMultiple, floorMultiple, toBig } from './compiled.ts';
 import { ArgumentError } from './errors.ts';
 import type { AccessKind, Privilege } from './format.ts';
@@ -207,6 +208,9 @@ function singleStretch({ roots }: AddressSpace, { start, end }: VirtRange): Stre
  *   outside are left out instead)
  */
 export function stretches(space: AddressSpace, range: VirtRange, clip = false): Stretch[] {
+  if (typeof range.start !== 'bigint' || typeof range.end !== 'bigint') {
+    checkBigints({ start: range.start, end: range.end });
+  }
   const single = singleStretch(space, range);
   if (single !== undefined) return [single];
   const { start, end } = range;

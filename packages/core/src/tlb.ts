@@ -7,10 +7,12 @@
  */
 import type { AccessOptionValues } from './access-options.ts';
 import type { VirtAddr } from './address.ts';
+import { checkBigints } from './bigints.ts';
 import type { Change, Invalidation } from './change.ts';
 import { join } from './compiled.ts';
 import { ArgumentError } from './errors.ts';
 import type { AccessKind, Privilege } from './format.ts';
+import { rangeBetween } from './range.ts';
 import type { AddressSpace } from './space.ts';
 import { access, type Refused } from './walk.ts';
 
@@ -20,7 +22,7 @@ export interface TlbOptions {
   readonly privilege: Privilege;
   /** Control bits of the access check. Not supplied: those of the roots. */
   readonly options?: AccessOptionValues;
-  /** Pages that are remembered for each kind of access: a power of two. Not supplied: 1024. */
+  /** Pages that are remembered for each kind of access: a power of two up to 2^24. Not supplied: 1024. */
   readonly entries?: number;
   /** Write accessed and dirty bits, as hardware that manages them does? Not supplied: yes. */
   readonly apply?: boolean;
@@ -30,6 +32,8 @@ const PAGE_BITS = 12;
 /** Pages are told apart by numbers of 52 bits: exact in a double. */
 const PAGES_BELOW_4G = 2 ** (32 - PAGE_BITS);
 const NO_PAGE = -1;
+/** Three kinds of them take 48 bytes an entry: more than this is a mistake. */
+const MOST_ENTRIES = 2 ** 24;
 /** With more pages than this to forget, looking through all entries is faster. */
 const FEW_PAGES = 64;
 
@@ -52,11 +56,11 @@ export class Tlb {
   readonly #pages: Readonly<Record<AccessKind, Pages>>;
   #fault: Refused | undefined;
 
-  /** @throws ArgumentError `tlb-entries` if their number is no power of two */
+  /** @throws ArgumentError `tlb-entries` if their number is no power of two up to 2^24 */
   constructor(space: AddressSpace, options: TlbOptions) {
     const { entries = 1024 } = options;
-    if (!Number.isInteger(Math.log2(entries))) {
-      throw new ArgumentError('tlb-entries', 'a TLB has a power of two of entries', { entries });
+    if (!(entries >= 1 && entries <= MOST_ENTRIES && Number.isInteger(Math.log2(entries)))) {
+      throw new ArgumentError('tlb-entries', 'a TLB has a power of two of entries, up to 2^24', { entries });
     }
     this.#space = space;
     this.#options = options;
@@ -99,8 +103,11 @@ export class Tlb {
   /**
    * Forgets a range, half-open. Tags in addresses count: with them in use, flush everything.
    * @param end may be 2^64
+   * @throws ArgumentError `not-bigint`, or as {@link rangeBetween} for a range that is none
    */
   flushRange(start: VirtAddr | bigint, end: bigint): void {
+    checkBigints({ start, end });
+    rangeBetween(start, end);
     const first = Number(start >> 12n);
     const last = Number((end - 1n) >> 12n);
     for (const { tags } of Object.values(this.#pages)) {

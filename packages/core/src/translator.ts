@@ -10,6 +10,7 @@
  * whatever is not common (a table in the way, a split address, a word that only all tests can tell) goes the long way.
  */
 import type { PhysAddr } from './address.ts';
+import { checkBigints } from './bigints.ts';
 import { turned } from './compiled.ts';
 import { ArgumentError } from './errors.ts';
 import type { NumberRange } from './geometry.ts';
@@ -108,6 +109,7 @@ export class Translator {
    * @returns the physical address, or `undefined` if it is not mapped (ask `translate` of the address space why)
    */
   translate(va: bigint): PhysAddr | undefined {
+    if (typeof va !== 'bigint') checkBigints({ va });
     this.#box[0] = va;
     const halves = this.#halves;
     const found = this.#resolve((halves[0] as number) | 0, (halves[1] as number) | 0, halves, 0);

@@ -3,6 +3,7 @@
  * an access (`access`). All three are one descent; faults are values and carry the architecture's own name and code.
  */
 import { type PhysAddr, phys, TWO_64, type VirtAddr } from './address.ts';
+import { checkBigints } from './bigints.ts';
 import { descend, faultOf } from './descend.ts';
 import type { Effect } from './effective.ts';
 import { ArgumentError } from './errors.ts';
@@ -100,6 +101,7 @@ export interface Walk {
 
 /** The virtual address as the machine's word holds it. */
 function checked(space: AddressSpace, va: bigint): VirtAddr {
+  if (typeof va !== 'bigint') checkBigints({ va });
   if (va < 0n || va >= TWO_64) throw new ArgumentError('va', 'a virtual address has 64 bits', { va });
   if (space.roots.length === 0) throw new ArgumentError('no-root', 'an address space needs a root');
   return va as VirtAddr;

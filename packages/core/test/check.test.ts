@@ -216,6 +216,11 @@ describe('findings', () => {
     expect(checkTables(space, { maxTables: 4 }).findings).toMatchObject([
       { rule: 'too-many-tables', severity: 'error', values: { tables: 5, limit: 4 } },
     ]);
+    for (const maxTables of [-1, 1.5, Number.NaN]) {
+      expect(() => checkTables(space, { maxTables })).toThrow(
+        /a limit of tables is a whole number from 0: .*\[max-tables\]/,
+      );
+    }
   });
 
   it('does not go round in circles', () => {

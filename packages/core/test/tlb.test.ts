@@ -94,11 +94,19 @@ describe('Tlb', () => {
 
   it('has a power of two of entries', () => {
     const { space } = bed(MINI);
-    for (const entries of [0, 3, -4, Number.NaN]) {
+    for (const entries of [0, 3, -4, Number.NaN, 0.5, 2 ** 25, Number.POSITIVE_INFINITY]) {
       const error = thrownBy(() => new Tlb(space, { privilege: 'user', entries }));
       expect(error).toBeInstanceOf(ArgumentError);
       expect(error.rule).toBe('tlb-entries');
     }
+  });
+
+  it('refuses to forget a range that is none: what wraps around would leave everything remembered', () => {
+    const tlb = new Tlb(bed(MINI).space, { privilege: 'user' });
+    expect(thrownBy(() => tlb.flushRange(0x2000n, 0x1000n)).rule).toBe('range-empty');
+    expect(thrownBy(() => tlb.flushRange(-0x1000n, 0x1000n)).rule).toBe('range-overflow');
+    expect(thrownBy(() => tlb.flushRange(0n, (1n << 64n) + 1n)).rule).toBe('range-overflow');
+    tlb.flushRange(0n, 1n << 64n);
   });
 });
 

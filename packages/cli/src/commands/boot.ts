@@ -1,5 +1,4 @@
 /** `pagefold boot`: the page tables of a kernel at a stage of booting, from a description of the machine. */
-import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Architecture, type BootResult, type Capture, hex } from '@pagefold/core';
 import type { Command } from 'commander';
@@ -7,11 +6,11 @@ import pc from 'picocolors';
 import { describeBoot, withDeviceTree } from '../boot-files.ts';
 import { writeTables } from '../boot-output.ts';
 import { UsageError } from '../errors.ts';
+import { readJsonObject } from '../files.ts';
 import type { Context } from '../main.ts';
 import { parseNumber } from '../numbers.ts';
 import { jsonLine, type PrintableObject, plainTable } from '../output.ts';
 import { architectureNamed, architectures } from '../registry.ts';
-import { reasonOf } from '../target.ts';
 
 /** Options as commander gives them. */
 interface Given {
@@ -31,22 +30,6 @@ interface Given {
   readonly set?: readonly string[];
 }
 
-function readJson(path: string): Capture {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new UsageError(`cannot read '${path}': ${reasonOf(error)}`);
-  }
-  try {
-    const parsed: unknown = JSON.parse(text);
-    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Capture;
-  } catch {
-    // Said below, together with JSON that is no object.
-  }
-  throw new UsageError(`'${path}' is not a JSON object`);
-}
-
 /** The description, from a file or put together from several. */
 function descriptionOf(path: string | undefined, given: Given): Capture {
   const address = (text: string | undefined, option: string): bigint | undefined =>
@@ -58,7 +41,7 @@ function descriptionOf(path: string | undefined, given: Given): Capture {
     if (dtb !== undefined || systemMap !== undefined || kernel !== undefined || config !== undefined) {
       throw new UsageError('give a description, or --dtb, --system-map and --kernel, not both');
     }
-    return changed(withDeviceTree(readJson(path), dirname(path)), commandLine, loadAddress, dtbAddress);
+    return changed(withDeviceTree(readJsonObject(path), dirname(path)), commandLine, loadAddress, dtbAddress);
   }
   if (dtb === undefined || systemMap === undefined || kernel === undefined) {
     throw new UsageError('give a description, or all of --dtb, --system-map and --kernel');
@@ -93,13 +76,31 @@ function withMember(object: Capture, [name, ...rest]: readonly string[], value: 
   return { ...object, [name]: rest.length === 0 ? value : withMember(next, rest, value) };
 }
 
-/** The description with what `--set MEMBER=VALUE` says. */
+/** What `--set MEMBER=VALUE` says: the path of the member, and its value as text. */
+function settingOf(setting: string): readonly [path: string, text: string] {
+  const [, path, text] = /^([\w.-]+)=(.*)$/.exec(setting) ?? [];
+  if (path === undefined || text === undefined) throw new UsageError(`--set: '${setting}' is not MEMBER=VALUE`);
+  return [path, text];
+}
+
+/** The description with what `--set` says. */
 function withSettings(description: Capture, settings: readonly string[]): Capture {
   return settings.reduce((changing, setting) => {
-    const [, path, text] = /^([\w.-]+)=(.*)$/.exec(setting) ?? [];
-    if (path === undefined || text === undefined) throw new UsageError(`--set: '${setting}' is not MEMBER=VALUE`);
+    const [path, text] = settingOf(setting);
     return withMember(changing, path.split('.'), parseValue(text));
   }, description);
+}
+
+/** The same object, which notes in `seen` the paths of the members that are looked at. */
+function watched<T extends object>(object: T, seen: Set<string>, path = ''): T {
+  return new Proxy(object, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof name !== 'string') return value;
+      seen.add(`${path}${name}`);
+      return typeof value === 'object' && value !== null ? watched(value, seen, `${path}${name}.`) : value;
+    },
+  });
 }
 
 /** @throws UsageError if the description names no architecture */
@@ -219,7 +220,14 @@ Examples:
         const stages = arch.boot.stages.map(({ name }) => name).join(', ');
         throw new UsageError(`--stage: '${stage}' is not one of ${stages}`);
       }
-      const result = arch.boot.boot(description, { stage, ...(given.kasan === true ? { kasan: true } : {}) });
+      const seen = new Set<string>();
+      const result = arch.boot.boot(watched(description, seen), {
+        stage,
+        ...(given.kasan === true ? { kasan: true } : {}),
+      });
+      // A mistyped member would change nothing, and nobody would notice.
+      const unread = (given.set ?? []).map((setting) => settingOf(setting)[0]).find((path) => !seen.has(path));
+      if (unread !== undefined) throw new UsageError(`--set: no boot of ${arch.name} to ${stage} reads '${unread}'`);
       if (given.out !== undefined) writeTables(result, given.out, given.facts);
       context.output.out(given.json === true ? `${jsonLine(resultJson(result))}\n` : resultText(result));
     });

@@ -209,6 +209,7 @@ interface Given extends TargetOptions {
   readonly format?: readonly string[];
   readonly rootAddress?: string;
   readonly tables?: string;
+  readonly section?: string;
   readonly plan?: boolean;
   readonly maxTables?: string;
 }
@@ -220,6 +221,7 @@ function build(path: string, given: Given, context: Context): void {
   const areas = given.tables === undefined ? description.tables : areasIn(given.tables, '--tables');
   const planOnly = given.plan === true;
   const wanted = wantedFiles(given.out ?? [], given.format ?? []);
+  if (given.section !== undefined && wanted.length === 0) throw new UsageError('--section needs --out');
   if (planOnly && wanted.length > 0) throw new UsageError('--plan writes nothing: leave out --out');
   const limit = given.maxTables === undefined ? undefined : Number(parseNumber(given.maxTables, '--max-tables', 32));
   const address =
@@ -232,7 +234,9 @@ function build(path: string, given: Given, context: Context): void {
     throw new UsageError(`tables are missing: name physical addresses for ${plan.tables - place.roots.length} tables`);
   }
   const build = !planOnly && !tooMany;
-  const files = build ? writeFiles(wanted, buildTables({ roots: place.roots, regions, tables: areas }), arch) : [];
+  const files = build
+    ? writeFiles(wanted, buildTables({ roots: place.roots, regions, tables: areas }), arch, given.section)
+    : [];
   const advice = planOnly || tooMany ? adviseTables(place.roots, regions) : undefined;
   const report = { place, plan, regions, advice, limit, files };
   context.output.out(given.json === true ? `${jsonLine(jsonOf(report))}\n` : textOf(report));
@@ -262,6 +266,7 @@ export function addBuild(program: Command, context: Context): void {
       `format of the file of the same turn: ${FORMATS.join(', ')} (not given: by name)`,
       collect,
     )
+    .option('--section <prefix>', 'in c and gas: a section for each table, PREFIX and its name (not given: all in one)')
     .option('--plan', 'only say what is needed, and what would save tables')
     .option('--max-tables <n>', 'exit with 1, and write nothing, if more tables are needed')
     .option('--json', 'print one JSON object')

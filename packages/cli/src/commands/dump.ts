@@ -1,13 +1,13 @@
 /** `pagefold dump`: everything that is mapped, in folded lines. */
-import { readFileSync } from 'node:fs';
 import { alignRangeOut, type DumpLine, dump, hex, lineText, type Marker, type Paging } from '@pagefold/core';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { EXIT_FOUND, UsageError } from '../errors.ts';
+import { readText } from '../files.ts';
 import type { Context } from '../main.ts';
 import { parseNumber, parseRange } from '../numbers.ts';
 import { jsonLine, type PrintableObject } from '../output.ts';
-import { addTargetOptions, openTarget, reasonOf, type TargetOptions } from '../target.ts';
+import { addTargetOptions, openTarget, type TargetOptions } from '../target.ts';
 
 /** A line as JSON. */
 export function dumpJson(line: DumpLine, raw: boolean): PrintableObject {
@@ -55,12 +55,7 @@ export function dumpJson(line: DumpLine, raw: boolean): PrintableObject {
 
 /** Markers from a file: `ADDRESS NAME` a line, or a JSON array of `{at, name}`. */
 function readMarkers(path: string): Marker[] {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new UsageError(`--markers: cannot read '${path}': ${reasonOf(error)}`);
-  }
+  const text = readText(path, '--markers: ');
   return text
     .split('\n')
     .map((line) => line.trim())

@@ -1,5 +1,4 @@
 /** `pagefold layout`: which pieces a kernel cuts its address space into, and whether they fit together. */
-import { readFileSync, writeFileSync } from 'node:fs';
 import {
   type AddressRange,
   type Architecture,
@@ -21,12 +20,12 @@ import { layoutSvg } from '@pagefold/emit';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { EXIT_FOUND, UsageError } from '../errors.ts';
+import { readText, writeResult } from '../files.ts';
 import type { Context } from '../main.ts';
 import { parseNumber, parseRange, parseSize } from '../numbers.ts';
 import { jsonLine, type PrintableObject, plainTable } from '../output.ts';
 import { architectureNamed, architectures } from '../registry.ts';
 import { addSharedOptions, camel, refuseForeign } from '../shared-options.ts';
-import { reasonOf } from '../target.ts';
 
 type Given = Readonly<Record<string, unknown>>;
 
@@ -79,12 +78,7 @@ function valuesFor({ options }: LayoutProvider, given: Given): LayoutValues {
 /** Layouts from files, with the rules of their architecture and those that they bring themselves. */
 function readLayouts(paths: readonly string[], given: Given): RuledLayout[] {
   return paths.flatMap((path) => {
-    let text: string;
-    try {
-      text = readFileSync(path, 'utf8');
-    } catch (error) {
-      throw new UsageError(`--check: cannot read '${path}': ${reasonOf(error)}`);
-    }
+    const text = readText(path, '--check: ');
     return parseLayouts(text, path).map(({ layout, rules }) => {
       const arch = typeof given.arch === 'string' ? given.arch : layout.arch;
       return { layout, rules: { ...(arch === undefined ? {} : providerOf(arch).rules(layout)), ...rules } };
@@ -138,11 +132,7 @@ function writeSvg(path: string, layouts: readonly Layout[], hint: string, contex
     context.output.out(svg);
     return;
   }
-  try {
-    writeFileSync(path, svg);
-  } catch (error) {
-    throw new UsageError(`--svg: cannot write '${path}': ${reasonOf(error)}`);
-  }
+  writeResult('--svg', path, svg);
 }
 
 function counted(number: number, what: string): string {
