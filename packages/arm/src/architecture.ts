@@ -22,6 +22,7 @@ import {
   shortPaging,
 } from './regime.ts';
 import { armRegisterFormats, pickArmRegister } from './registers.ts';
+import { armRootForms } from './root-forms.ts';
 import { ARM_ELF, armRootRegisters } from './root-registers.ts';
 import { shortAccess } from './short-access.ts';
 
@@ -91,7 +92,7 @@ export const arm: Architecture = {
     if (isLpae(ttbcr)) return createPaging(lpaeFormatOf(registers), lpaeGeometry());
     return shortPaging(featuresIn(values), 32, registers);
   },
-  ...{ rootRegisters: armRootRegisters, elf: ARM_ELF },
+  ...{ rootRegisters: armRootRegisters, rootForms: armRootForms, elf: ARM_ELF },
   captureRoots(capture, label, values) {
     return capturedRoots(capture, label, registersIn(values), featuresIn(values));
   },

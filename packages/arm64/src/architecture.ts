@@ -16,6 +16,7 @@ import { GRANULES } from './granule.ts';
 import { arm64Layouts } from './layout/provider.ts';
 import { el1Roots, el2Root, type Stage1Half, stage1Root, stage2RootOf } from './regime.ts';
 import { arm64Registers } from './registers.ts';
+import { arm64RootForms } from './root-forms.ts';
 import { ARM64_ELF, arm64RootRegisters } from './root-registers.ts';
 import { arm64Fences } from './tlbi/provider.ts';
 
@@ -165,7 +166,7 @@ export const arm64: Architecture = {
     }
     return root.paging;
   },
-  ...{ rootRegisters: arm64RootRegisters, elf: ARM64_ELF },
+  ...{ rootRegisters: arm64RootRegisters, rootForms: arm64RootForms, elf: ARM64_ELF },
   captureRoots: (capture, label, values) => [capturedRoot(capture, label, cpuOf(values), overridesOf(values))],
   layouts: arm64Layouts,
   fences: arm64Fences,

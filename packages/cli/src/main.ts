@@ -10,6 +10,7 @@ import { addCheck } from './commands/check.ts';
 import { addDiff } from './commands/diff.ts';
 import { addDump } from './commands/dump.ts';
 import { addExplain } from './commands/explain.ts';
+import { addFind } from './commands/find.ts';
 import { addLayout } from './commands/layout.ts';
 import { addTlbi } from './commands/tlbi.ts';
 import { addTranslate } from './commands/translate.ts';
@@ -68,7 +69,7 @@ export function createProgram(context: Context): Command {
 Exit codes: 0 answered; 2 unusable arguments or files. 1 means that something was found: diff exits so for a difference
 or an odd entry, check and layout --check for an error, build --max-tables if more tables are needed; others need
 --exit-code: translate and walk for an address that is not mapped, access for one that is refused, dump for an odd entry,
-layout for an error.
+find for no root, layout for an error.
 
 Examples:
   $ pagefold translate --image tables.elf.gz --arch riscv --satp 0x9000000000081fca 0xffffffff80000000
@@ -83,6 +84,7 @@ Examples:
   addAccess(program, context);
   addDump(program, context);
   addExplain(program, context);
+  addFind(program, context);
   addLayout(program, context);
   addBoot(program, context);
   addBuild(program, context);

@@ -10,7 +10,7 @@ import {
   type Paging,
   type RootDescription,
 } from '@pagefold/core';
-import { openImage } from '@pagefold/image/node';
+import { type ImageFile, openImage } from '@pagefold/image/node';
 import type { Command } from 'commander';
 import { UsageError } from './errors.ts';
 import { readJsonObject, readText } from './files.ts';
@@ -36,22 +36,32 @@ export interface TargetNames {
 
 const NAMES: TargetNames = { registers: '--registers', root: '--root' };
 
-/** Options that name an architecture and its registers. */
-export function addArchitectureOptions(command: Command): Command {
+/** An option that names an architecture, and the architectures' own. */
+export function addArchitecture(command: Command): Command {
   command.option('--arch <name>', `architecture: ${architectures.map(({ name }) => name).join(', ')}`);
   addSharedOptions(command, architectures, ({ options }) => options);
+  return command;
+}
+
+/** Options that name an architecture and its registers. */
+export function addArchitectureOptions(command: Command): Command {
+  addArchitecture(command);
   command.option('--registers <file>', 'take architecture, mode and root from a facts file (registers.json)');
   command.option('--root <name>', 'name of the root in the facts file');
   return command;
 }
 
-/** Options that name memory too. */
-export function addTargetOptions(command: Command): Command {
-  command.option(
+/** An option that names memory. */
+export function addImage(command: Command): Command {
+  return command.option(
     '--image <file...>',
     'memory image: ELF core, gzip of one, or FILE@BASE for a raw file; several at once',
   );
-  addArchitectureOptions(command);
+}
+
+/** Options that name memory too. */
+export function addTargetOptions(command: Command): Command {
+  addArchitectureOptions(addImage(command));
   return command.option('--json', 'print one JSON object per line');
 }
 
@@ -137,6 +147,15 @@ function source(text: string): string | { readonly path: string; readonly base: 
 }
 
 /**
+ * The memory that the options name.
+ * @throws UsageError if they name none
+ */
+export function openMemory({ image = [] }: TargetOptions): Promise<ImageFile> {
+  if (image.length === 0) throw new UsageError('--image is missing');
+  return openImage(image.map(source));
+}
+
+/**
  * Opens what the options name.
  * @param names what these options are called where they were given
  */
@@ -144,9 +163,7 @@ export async function openTarget(options: TargetOptions, names: TargetNames = NA
   const capture = readCapture(options, names);
   const arch = chooseArchitecture(options, capture);
   const roots = chooseRoots(arch, options, capture, names);
-  const files = options.image ?? [];
-  if (files.length === 0) throw new UsageError('--image is missing');
-  const image = await openImage(files.map(source));
+  const image = await openMemory(options);
   try {
     return { arch, space: createSpace(image.memory, roots), [Symbol.dispose]: () => image.close() };
   } catch (error) {

@@ -39,6 +39,18 @@ export function optionWords(values: OptionValues, name: string): readonly string
   return Array.isArray(value) ? (value as readonly string[]) : undefined;
 }
 
+/** A kind of roots that memory can be searched for. */
+export interface RootForm {
+  /** A few words: `sv48`, `16K pages, 47 bits`. */
+  readonly label: string;
+  /**
+   * Option values that name a root of this kind: {@link Architecture.roots} makes one root of them.
+   * @param address physical address of the table
+   * @param users whether it maps something for users; where roots share the address space, others are the kernel's
+   */
+  options(address: bigint, users: boolean): OptionValues;
+}
+
 /** An architecture, as tools see it. */
 export interface Architecture {
   /** The word after `--arch`: lower case, without spaces. */
@@ -87,6 +99,12 @@ export interface Architecture {
    * @throws ArgumentError if no values select them
    */
   rootRegisters?(roots: readonly RootDescription[], values: OptionValues): Readonly<Record<string, bigint>>;
+  /**
+   * The kinds of roots that there are, for a search. Not supplied: memory cannot be searched.
+   * @param values options given besides, which may leave less to look for
+   * @throws ArgumentError if the options name a root already
+   */
+  rootForms?(values: OptionValues): readonly RootForm[];
   /** What an ELF file of its memory says about itself. Not supplied: no machine, 64 bits. */
   readonly elf?: { readonly machine: number; readonly bits: 32 | 64 };
   /** The address-space layouts that it knows. Not supplied: none. */

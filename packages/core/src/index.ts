@@ -26,6 +26,7 @@ export * from './effective.ts';
 export * from './errors.ts';
 export * from './explain.ts';
 export * from './fence-provider.ts';
+export * from './find-roots.ts';
 export * from './folio-batch.ts';
 export * from './format.ts';
 export * from './format-defaults.ts';

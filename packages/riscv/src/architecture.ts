@@ -16,6 +16,7 @@ import { riscvBoot } from './boot/boot.ts';
 import { riscvFences } from './fence-provider.ts';
 import { riscvLayouts } from './layout/provider.ts';
 import { RISCV_MODES, type RiscvFeature, type RiscvMode, riscvPaging } from './modes.ts';
+import { riscvRootForms } from './root-forms.ts';
 import { RISCV_ELF, riscvRootRegisters } from './root-registers.ts';
 import { decodeSatp, satp32, satp64 } from './satp.ts';
 import { sstatus32, sstatus64 } from './sstatus.ts';
@@ -105,7 +106,7 @@ export const riscv: Architecture = {
     if (isMode(mode)) return riscvPaging(mode, featuresOf(values, mode));
     throw new ArgumentError('no-mode', 'give --mode or --satp');
   },
-  ...{ rootRegisters: riscvRootRegisters, elf: RISCV_ELF },
+  ...{ rootRegisters: riscvRootRegisters, rootForms: riscvRootForms, elf: RISCV_ELF },
   captureRoots(capture: Capture, label, values) {
     const root = rootFacts(capture, label);
     const given = optionNumber(values, 'satp');

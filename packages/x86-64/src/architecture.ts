@@ -16,6 +16,7 @@ import { x86Access } from './access.ts';
 import { usesPcid, type X86Cpu, type X86Registers, x86FeaturesOf, x86LevelsOf, x86Root } from './configuration.ts';
 import { MAX_PHYSICAL_BITS, x86Paging } from './geometry.ts';
 import { cr3, cr3Pcid, x86Registers } from './registers.ts';
+import { x86RootForms } from './root-forms.ts';
 import { X86_ELF, x86RootRegisters } from './root-registers.ts';
 
 const CPU_WORDS = ['gbpages', 'amd', 'none'] as const;
@@ -94,7 +95,7 @@ export const x86: Architecture = {
       ...(registers.pat === undefined ? {} : { pat: registers.pat }),
     });
   },
-  ...{ rootRegisters: x86RootRegisters, elf: X86_ELF },
+  ...{ rootRegisters: x86RootRegisters, rootForms: x86RootForms, elf: X86_ELF },
   captureRoots(capture: Capture, label, values) {
     const root = rootFacts(capture, label);
     const registers = registersOf(values, root, recordIn(capture, 'registers'));
