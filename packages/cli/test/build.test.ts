@@ -215,6 +215,20 @@ describe('build', () => {
     expect(err).toContain(message);
   });
 
+  // Registers keep flags below the address of a root.
+  test.each([
+    [{ arch: 'x86-64' }, '0x1000'],
+    [{ arch: 'arm64', granule: '4K', 'va-bits': 48 }, '0x1000'],
+    [{ arch: 'arm' }, '0x4000'],
+    [{ arch: 'arm', ttbcr: '0x80000000' }, '0x20'],
+  ])('a root that is not aligned for %j: one clear line', async (options, unit) => {
+    const path = file({ ...options, tables, regions: [ram], root: '0x80000001' });
+    const { code, err } = await pagefold('build', path, '--plan');
+    expect([code, err.trim().split('\n').length]).toEqual([2, 1]);
+    expect(err).toContain(`no register can select 0x80000001: a root of`);
+    expect(err).toContain(`is at a multiple of ${unit}\n`);
+  });
+
   test.each([
     [['--out', 'x.bin', '--plan'], '--plan writes nothing'],
     [['--out', 'tables'], 'says no format'],

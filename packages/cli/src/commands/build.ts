@@ -110,6 +110,14 @@ function placeOf(arch: Architecture, given: OptionValues, address: bigint | unde
   const selecting = arch.rootRegisters?.(wanted, given) ?? {};
   const values = together(arch, given, selecting);
   const roots = arch.rootRegisters === undefined ? wanted : arch.roots(values);
+  // Registers keep other things in the low bits of a root: what is set there would vanish, or mean something.
+  const lost = wanted.find((root) => !roots.some((made) => made.address === root.address));
+  if (lost !== undefined) {
+    const { name, root } = lost.paging.geometry;
+    throw new UsageError(
+      `root: no register can select ${hex(lost.address)}: a root of ${name} is at a multiple of ${hex(root.alignBytes)}`,
+    );
+  }
   // A plan needs no place; then there is nothing to be said about registers either.
   const placed = named !== undefined || address !== undefined || areas.length > 0;
   return { arch, roots, registers: placed ? selecting : {}, values };
