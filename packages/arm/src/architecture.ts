@@ -2,6 +2,7 @@
 import {
   type Architecture,
   ArgumentError,
+  checkOptionValues,
   createPaging,
   type OptionValues,
   optionNumber,
@@ -39,8 +40,15 @@ const REGISTERS = [
   ['mair1', 'MAIR1: memory types, long descriptors (not given: as Linux programs it)'],
 ] as const;
 
-/** The registers among option values. */
-function registersIn(values: OptionValues): Partial<ArmRegisters> {
+/** The registers among option values, of which a format may be known from elsewhere. */
+function registersIn(values: OptionValues, known = false): Partial<ArmRegisters> {
+  const { ttbcr: control = 0n } = values;
+  const short = !known && typeof control === 'bigint' && !isLpae(control);
+  checkOptionValues(arm.options, values, (name, value) => {
+    // A base is as wide as the format has it: by the value alone, too wide a one would be of the other format.
+    const forms = armRegisterFormats.filter((each) => each.name === name);
+    return (short ? forms.find(({ bits }) => bits === 32) : undefined) ?? pickArmRegister(name, value, values);
+  });
   const number = (name: string): bigint | undefined => optionNumber(values, name);
   const ttbcr = number('ttbcr');
   const dacr = number('dacr');
@@ -94,7 +102,7 @@ export const arm: Architecture = {
   },
   ...{ rootRegisters: armRootRegisters, rootForms: armRootForms, elf: ARM_ELF },
   captureRoots(capture, label, values) {
-    return capturedRoots(capture, label, registersIn(values), featuresIn(values));
+    return capturedRoots(capture, label, registersIn(values, true), featuresIn(values));
   },
   layouts: armLayouts,
   boot: armBoot,

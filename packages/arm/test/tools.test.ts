@@ -77,6 +77,22 @@ describe('options', () => {
     expect(() => arm.roots({ ttbr1: 0x4000n })).toThrow('[no-root]');
   });
 
+  it('have no bits that their register has not', () => {
+    const LPAE = 1n << 31n;
+    for (const wide of [
+      { ttbr0: 0x1_4020_4000n },
+      { ttbr0: 0n, dacr: 0x1_0000_0051n },
+      { ttbr0: 0n, prrr: 1n << 32n },
+    ]) {
+      expect(() => arm.roots(wide)).toThrow('[register-width]');
+    }
+    expect(() => arm.roots({ ttbr0: 0n, ttbcr: LPAE | (1n << 32n) })).toThrow('[register-width]');
+    expect(arm.roots({ ttbr0: 0x1_4020_4000n, ttbcr: LPAE })[0]?.address).toBe(0x1_4020_4000n);
+    const captured = { roots: { all: { root_pa: '0x4000' } }, registers: { TTBCR: '0x80000000' } };
+    expect(arm.captureRoots(captured, 'all', { ttbr0: 0x1_4020_4000n })).toHaveLength(1);
+    expect(() => arm.captureRoots(captured, 'all', { dacr: 1n << 32n })).toThrow('[register-width]');
+  });
+
   it('say what entries mean', () => {
     const plain = arm.paging({ features: ['none'] });
     expect([plain.features.size, plain.geometry.paBits]).toEqual([0, 32]);

@@ -2,6 +2,7 @@
 import {
   type Architecture,
   ArgumentError,
+  checkOptionValues,
   type OptionValues,
   optionNumber,
   optionWords,
@@ -27,9 +28,10 @@ function cpuOf(values: OptionValues): Arm64Cpu {
 
 /**
  * Registers and sizes among option values.
- * @throws ArgumentError `size-conflict` if TCR is given and what stands for it
+ * @throws ArgumentError `size-conflict` if TCR is given and what stands for it; what {@link checkOptionValues} throws
  */
 function overridesOf(values: OptionValues): RegisterOverrides {
+  checkOptionValues(arm64.options, values);
   const given = (name: string): bigint | undefined => optionNumber(values, name);
   const granule = GRANULES.find((known) => known === values.granule);
   const vaBits = given('va-bits');

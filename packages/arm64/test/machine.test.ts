@@ -338,6 +338,9 @@ describe('options of tools', () => {
     expect(() => arm64.roots({ tcr: TCR, ttbr0: ROOT, granule: '4K' })).toThrow(/size-conflict/);
     expect(() => arm64.roots({ tcr: TCR, ttbr1: ROOT, el2: true })).toThrow(/el2-ttbr1/);
     expect(() => arm64.paging({})).toThrow(/no-granule/);
+    expect(() => arm64.roots({ tcr: TCR, ttbr0: -1n })).toThrow('ttbr0 -0x1 [option-kind]');
+    expect(() => arm64.roots({ tcr: TCR, ttbr0: ROOT, vaBits: 48n })).toThrow('option vaBits [unknown-option]');
+    expect(() => arm64.paging({ granule: '8K', 'va-bits': 48n })).toThrow('granule 8K [option-word]');
     expect(() => arm64.paging({ granule: '4K', 'va-bits': 70n })).toThrow(/input-size/);
     expect(() => arm64.roots({ granule: '4K', 'va-bits': 99n, ttbr0: ROOT })).toThrow(
       'granule 4K, vaBits 99 [input-size]',

@@ -3,13 +3,15 @@
  * values become roots. Registration is data: a tool that knows this contract works with every architecture.
  */
 
+import { TWO_64 } from './address.ts';
 import type { BootProvider } from './boot.ts';
 import type { Capture } from './capture.ts';
+import { ArgumentError } from './errors.ts';
 import type { FenceProvider } from './fence-provider.ts';
 import type { AccessOption } from './format.ts';
 import type { LayoutProvider } from './layout-provider.ts';
 import type { Paging } from './paging.ts';
-import type { RegisterFormat } from './register.ts';
+import { decodeRegister, type RegisterFormat } from './register.ts';
 import type { RootDescription } from './space.ts';
 
 /** Something that selects or changes the paging, given by its name: a register value, a list of features, a mode. */
@@ -51,6 +53,54 @@ export interface RootForm {
   options(address: bigint, users: boolean): OptionValues;
 }
 
+/** What each kind of option holds, for messages. */
+const KINDS: Readonly<Record<ArchitectureOption['kind'], string>> = {
+  number: 'a bigint from 0 to 2^64 - 1',
+  word: 'a word',
+  list: 'a list of words',
+  flag: 'true or false',
+};
+
+function ofKind(kind: ArchitectureOption['kind'], value: unknown): boolean {
+  if (kind === 'number') return typeof value === 'bigint' && value >= 0n && value < TWO_64;
+  if (kind === 'word') return typeof value === 'string';
+  if (kind === 'flag') return typeof value === 'boolean';
+  return Array.isArray(value) && value.every((word) => typeof word === 'string');
+}
+
+/**
+ * Checks values for options, so that none is passed over: a mistyped name, a number where a bigint belongs, bits that the
+ * register does not have.
+ * @param options what there is
+ * @param registerOf the register that an option holds. Not supplied, or `undefined`: any 64 bits
+ * @throws ArgumentError `unknown-option`, `option-kind`, `option-word`, `register-width`
+ */
+export function checkOptionValues(
+  options: readonly ArchitectureOption[],
+  values: OptionValues,
+  registerOf: (name: string, value: bigint) => RegisterFormat | undefined = () => undefined,
+): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (value === undefined) continue;
+    const option = options.find((each) => each.name === name);
+    if (option === undefined) {
+      const names = options.map((each) => each.name).join(', ');
+      throw new ArgumentError('unknown-option', `there is no option of that name, only ${names}`, { option: name });
+    }
+    if (!ofKind(option.kind, value)) {
+      const given = typeof value === 'bigint' || typeof value === 'number' ? value : String(value);
+      throw new ArgumentError('option-kind', `${name} is ${KINDS[option.kind]}`, { [name]: given });
+    }
+    if (option.kind === 'word' && option.values?.includes(String(value)) === false) {
+      throw new ArgumentError('option-word', `${name} is one of ${option.values.join(', ')}`, {
+        [name]: String(value),
+      });
+    }
+    const register = typeof value === 'bigint' ? registerOf(name, value) : undefined;
+    if (register !== undefined) decodeRegister(register, value as bigint);
+  }
+}
+
 /** An architecture, as tools see it. */
 export interface Architecture {
   /** The word after `--arch`: lower case, without spaces. */
@@ -75,7 +125,7 @@ export interface Architecture {
   readonly example: string;
   /**
    * The roots that option values name.
-   * @throws ArgumentError if they name none, or contradict each other
+   * @throws ArgumentError if they name none, contradict each other, or are none of the {@link options}
    */
   roots(values: OptionValues): readonly RootDescription[];
   /**

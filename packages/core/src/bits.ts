@@ -29,7 +29,7 @@ export function gather(word: bigint, ranges: readonly BitRange[]): bigint {
 
 /** Is a value a whole number that fits in some ranges? */
 export function fitsRanges(value: bigint | number, ranges: readonly BitRange[]): boolean {
-  if (typeof value === 'number' && !Number.isSafeInteger(value)) return false;
+  if (typeof value !== 'bigint' && !Number.isSafeInteger(value)) return false;
   const number = BigInt(value);
   return number >= 0n && number >> BigInt(rangesWidth(ranges)) === 0n;
 }

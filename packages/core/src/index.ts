@@ -3,6 +3,7 @@ export * from './address.ts';
 export * from './allocator.ts';
 export * from './allocators.ts';
 export * from './architecture.ts';
+export * from './bigints.ts';
 export * from './bits.ts';
 export * from './boot.ts';
 export * from './boot-arguments.ts';

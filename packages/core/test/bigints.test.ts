@@ -9,7 +9,7 @@ import { explainEntry } from '../src/explain.ts';
 import { map } from '../src/map.ts';
 import { readWord, SparseMemory, writeWord } from '../src/memory.ts';
 import { createPaging } from '../src/paging.ts';
-import { decodeRegister } from '../src/register.ts';
+import { decodeRegister, encodeRegister } from '../src/register.ts';
 import { createSpace } from '../src/space.ts';
 import { split } from '../src/split.ts';
 import { Tlb } from '../src/tlb.ts';
@@ -88,6 +88,16 @@ describe('arguments that are no bigints', () => {
     const error = refused(made, () => protect(made.space, { start: 0n, end: 0x1000n }, { w: 0 } as Anything));
     expect(error).toBeInstanceOf(AttributeError);
     expect([error.rule, error.values]).toEqual(['attribute-change', { given: 'w' }]);
+  });
+
+  it('are refused as values of fields', () => {
+    const made = bed(MINI);
+    for (const wrong of [undefined, null, '1', true, 'x'] as Anything[]) {
+      const error = refused(made, () => map(made.space, ask(made, { attributes: { w: wrong } })));
+      expect([error.rule, error.values.field]).toEqual(['attribute-width', 'w']);
+    }
+    const field = { name: 'f', bits: [[3, 0]], meaning: 'f' } as const;
+    expect(() => encodeRegister({ ...register, fields: [field] }, { f: 'x' as Anything })).toThrow('[register-field]');
   });
 
   it('become bigints where an address may be a number: both ends of a bump area', () => {

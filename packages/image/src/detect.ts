@@ -1,6 +1,7 @@
 /**
  * What a file is: an ELF core by its magic, a raw piece of memory otherwise. Shared by both entries.
  */
+import { checkBigints } from '@pagefold/core';
 import { type ByteSource, readUpTo } from './byte-source.ts';
 import { type ElfLayout, elfSegments, isElf, readElfLayout } from './elf-core.ts';
 import { firstBytes, ImageError } from './errors.ts';
@@ -46,6 +47,7 @@ export function understand(source: ByteSource, hint: SourceHint, name: string): 
     throw new ImageError('raw-needs-base', 'no ELF core, so raw memory, which needs a base address', values);
   }
   const stored = BigInt(source.size);
+  checkBigints({ base: hint.base });
   const segment = { start: hint.base, end: hint.base + stored, stored, origin: name, source, offset: 0 };
   return { kind: 'raw', segments: [segment], elf: undefined };
 }

@@ -35,7 +35,8 @@ export function parseSystemMap(text: string): SystemMap {
   const duplicates: DuplicateSymbol[] = [];
   let visible = false;
   let line = 0;
-  for (const row of text.split('\n')) {
+  // Editors that put a byte order mark before text mean nothing by it.
+  for (const row of text.replace(/^\uFEFF/, '').split('\n')) {
     line++;
     const content = row.endsWith('\r') ? row.slice(0, -1) : row;
     if (content === '' || content.startsWith('#')) continue;

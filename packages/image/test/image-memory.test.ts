@@ -159,6 +159,9 @@ test('a big-endian host gets its words swapped', () => {
 describe('kinds of sources', () => {
   test('raw bytes need a base, ELF cores refuse one', async () => {
     const elf = buildElf([{ physical: 0x1000n, data: pattern(8, 1) }]);
+    await expect(readImage(pattern(8, 1), { base: 0x1000 as unknown as bigint })).rejects.toThrow(
+      /bigints, such as 0x1000n: base 0x1000 \[not-bigint\]/,
+    );
     expect((await rejectsWith('raw-needs-base', readImage(pattern(3, 1)))).values).toMatchObject({ bytes: '12 31 50' });
     expect((await readImage(pattern(8, 1), { base: 0x10n })).segments[0]?.start).toBe(0x10n);
     expect((await readImage(elf)).kind).toBe('elf-core');

@@ -7,7 +7,7 @@ describe('symbol lists', () => {
   test('System.map, kallsyms with modules, and two columns', () => {
     const { symbols, duplicates } = parseSystemMap(
       [
-        '# a comment',
+        '\uFEFF# a comment behind a byte order mark',
         'ffffffff80000000 T _start',
         'ffffffff80002000 a $x.1',
         '0000000000000000 D __per_cpu_start',

@@ -3,6 +3,7 @@ import {
   type Architecture,
   ArgumentError,
   type Capture,
+  checkOptionValues,
   numberIn,
   type OptionValues,
   optionNumber,
@@ -94,6 +95,7 @@ export const riscv: Architecture = {
   accessOptions: riscvAccess.options,
   example: '--satp 0x9000000000081fca',
   roots(values) {
+    checkOptionValues(riscv.options, values);
     const { satp, mode } = values;
     const address = values['root-pa'];
     if (typeof satp === 'bigint') return [givenSatp(satp, values, 'satp')];
@@ -101,6 +103,7 @@ export const riscv: Architecture = {
     throw new ArgumentError('no-root', 'give --satp, or --mode and --root-pa');
   },
   paging(values): Paging {
+    checkOptionValues(riscv.options, values);
     const { satp, mode } = values;
     if (typeof satp === 'bigint') return givenSatp(satp, values, 'satp').paging;
     if (isMode(mode)) return riscvPaging(mode, featuresOf(values, mode));
@@ -108,6 +111,7 @@ export const riscv: Architecture = {
   },
   ...{ rootRegisters: riscvRootRegisters, rootForms: riscvRootForms, elf: RISCV_ELF },
   captureRoots(capture: Capture, label, values) {
+    checkOptionValues(riscv.options, values);
     const root = rootFacts(capture, label);
     const given = optionNumber(values, 'satp');
     if (given !== undefined) return [givenSatp(given, values, label)];

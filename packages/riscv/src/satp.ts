@@ -4,6 +4,7 @@
  */
 import {
   ArgumentError,
+  checkBigints,
   decodeRegister,
   encodeRegister,
   type PhysAddr,
@@ -103,6 +104,7 @@ export function encodeSatp(mode: RiscvMode, root: bigint, asid = 0): bigint {
   const code = SATP_MODES[mode];
   if (code === undefined) throw new ArgumentError('satp-mode', 'satp has no such mode', { mode: String(mode) });
   const register = mode === 'sv32' ? satp32 : satp64;
+  checkBigints({ root });
   if (root % 4096n !== 0n || !fits(register, 'ppn', root >> 12n)) {
     throw new ArgumentError('satp-root', `a root is page aligned and within the physical bits of ${mode}`, { root });
   }

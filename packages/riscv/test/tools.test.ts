@@ -16,6 +16,30 @@ describe('options', () => {
   });
 });
 
+describe('values of options', () => {
+  const wrong: Record<string, unknown> = {
+    'unknown-option': { satp: SV48, asid: 1n },
+    'option-kind': { satp: Number(SV48) },
+    'option-word': { mode: 'sv40', 'root-pa': 0n },
+  };
+  const kinds = [{ satp: -1n }, { satp: 1n << 64n }, { satp: SV48, features: 'svnapot' }, { satp: SV48, mode: 48 }];
+
+  it.each(Object.entries(wrong))('are refused by %s, wherever they are given', (rule, values) => {
+    const given = values as Record<string, bigint>;
+    expect(() => riscv.roots(given)).toThrow(`[${rule}]`);
+    expect(() => riscv.paging(given)).toThrow(`[${rule}]`);
+    expect(() => riscv.captureRoots({ roots: { r: { satp: '0x9000000000081fca' } } }, 'r', given)).toThrow(`[${rule}]`);
+  });
+
+  it.each(kinds)('%o are of another kind', (values) => {
+    expect(() => riscv.roots(values as unknown as Record<string, bigint>)).toThrow('[option-kind]');
+  });
+
+  it('may be there and undefined', () => {
+    expect(riscv.roots({ satp: SV48, mode: undefined })).toHaveLength(1);
+  });
+});
+
 describe('a facts file', () => {
   const capture = {
     mode: 'sv57',

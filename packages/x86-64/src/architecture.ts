@@ -3,6 +3,7 @@ import {
   type Architecture,
   ArgumentError,
   type Capture,
+  checkOptionValues,
   type Facts,
   numberIn,
   type OptionValues,
@@ -84,9 +85,11 @@ export const x86: Architecture = {
   accessOptions: x86Access.options,
   example: '--cr3 0x10de4a000 --cr4 0x3506f0 --efer 0xd01',
   roots(values) {
+    checkOptionValues(x86.options, values);
     return [rootOf(withLevels(registersOf(values), values), cpuOf(values), 'cr3')];
   },
   paging(values) {
+    checkOptionValues(x86.options, values);
     const registers = withLevels(registersOf(values), values);
     const { paBits, ...cpu } = cpuOf(values);
     return x86Paging(x86LevelsOf(registers), {
@@ -97,6 +100,7 @@ export const x86: Architecture = {
   },
   ...{ rootRegisters: x86RootRegisters, rootForms: x86RootForms, elf: X86_ELF },
   captureRoots(capture: Capture, label, values) {
+    checkOptionValues(x86.options, values);
     const root = rootFacts(capture, label);
     const registers = registersOf(values, root, recordIn(capture, 'registers'));
     // The machine's CR3 is one of its roots: it says nothing of a root that has an address of its own.
