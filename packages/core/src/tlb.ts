@@ -12,7 +12,7 @@ import type { Change, Invalidation } from './change.ts';
 import { join } from './compiled.ts';
 import { ArgumentError } from './errors.ts';
 import type { AccessKind, Privilege } from './format.ts';
-import { rangeBetween } from './range.ts';
+import { rangeBetween, rangeOfSize } from './range.ts';
 import type { AddressSpace } from './space.ts';
 import { access, type Refused } from './walk.ts';
 
@@ -41,10 +41,13 @@ const FEW_PAGES = 64;
 class Pages {
   readonly tags: Float64Array;
   readonly frames: Float64Array;
+  /** log2 of the pages in the leaf that the page is a piece of. */
+  readonly orders: Uint8Array;
 
   constructor(entries: number) {
     this.tags = new Float64Array(entries).fill(NO_PAGE);
     this.frames = new Float64Array(entries);
+    this.orders = new Uint8Array(entries);
   }
 }
 
@@ -55,6 +58,8 @@ export class Tlb {
   readonly #mask: number;
   readonly #pages: Readonly<Record<AccessKind, Pages>>;
   #fault: Refused | undefined;
+  /** The highest order of what was remembered since the last flush. */
+  #highest = 0;
 
   /** @throws ArgumentError `tlb-entries` if their number is no power of two up to 2^24 */
   constructor(space: AddressSpace, options: TlbOptions) {
@@ -98,10 +103,35 @@ export class Tlb {
   /** Forgets everything: after edits of tables by other hands, or of what the options stand for. */
   flush(): void {
     for (const { tags } of Object.values(this.#pages)) tags.fill(NO_PAGE);
+    this.#highest = 0;
   }
 
   /**
-   * Forgets a range, half-open. Tags in addresses count: with them in use, flush everything.
+   * Forgets the leaf that an address was in, all of it, whatever its size: what a processor does that is told to forget
+   * an address (`sfence.vma` with one, `tlbi vae1`, `invlpg`). Tags in addresses count.
+   * @param va any address in the leaf
+   * @throws ArgumentError `not-bigint`; `range-overflow` if it is no 64-bit address
+   */
+  flushAddress(va: VirtAddr | bigint): void {
+    checkBigints({ va });
+    rangeOfSize(va, 1n);
+    const page = Number(va >> 12n);
+    if (this.#highest === 0) {
+      this.flushRange(va, va + 1n);
+      return;
+    }
+    for (const { tags, orders } of Object.values(this.#pages)) {
+      for (let slot = 0; slot < tags.length; slot++) {
+        const unit = 2 ** (orders[slot] as number);
+        // Numbers of 52 bits: no bit operations. What is not remembered has page -1, in no leaf.
+        if (Math.floor((tags[slot] as number) / unit) === Math.floor(page / unit)) tags[slot] = NO_PAGE;
+      }
+    }
+  }
+
+  /**
+   * Forgets a range, half-open: its pages, and nothing beside it. A fence for one address means the whole leaf that the
+   * address is in: {@link flushAddress}. Tags in addresses count: with them in use, flush everything.
    * @param end may be 2^64
    * @throws ArgumentError `not-bigint`, or as {@link rangeBetween} for a range that is none
    */
@@ -136,7 +166,7 @@ export class Tlb {
     return ((lo >>> PAGE_BITS) ^ (hi << 3) ^ (hi >>> 9)) & this.#mask;
   }
 
-  #find({ tags, frames }: Pages, kind: AccessKind, lo: number, hi: number): number {
+  #find({ tags, frames, orders }: Pages, kind: AccessKind, lo: number, hi: number): number {
     const page = (hi >>> 0) * PAGES_BELOW_4G + (lo >>> PAGE_BITS);
     const slot = this.#slot(lo, hi);
     if (tags[slot] === page) return frames[slot] as number;
@@ -150,6 +180,9 @@ export class Tlb {
     const frame = Number(result.pa - (result.pa & 0xfffn));
     tags[slot] = page;
     frames[slot] = frame;
+    const order = Math.max(0, Math.ceil(Math.log2(Number(result.leafBytes))) - PAGE_BITS);
+    orders[slot] = order;
+    if (order > this.#highest) this.#highest = order;
     return frame;
   }
 }

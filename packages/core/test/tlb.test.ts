@@ -92,6 +92,49 @@ describe('Tlb', () => {
     expect(tlb.fault?.reason).toBe('not_valid');
   });
 
+  it('forgets the leaf of an address with all its pieces, and no other', () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const random = numbers(seed);
+      const made = bed(MINI);
+      const size = 1n << 16n;
+      const attributes = { a: 1, d: 1, w: 1 };
+      // Leaves of every size, by where the range is cut.
+      const cut = BigInt(random(16)) * PAGE;
+      for (const [va, bytes] of [
+        [0n, cut],
+        [cut, size - cut],
+      ] as const) {
+        if (bytes > 0n)
+          map(made.space, { va, pa: va + size * BigInt(random(2)), bytes, attributes, allocator: made.frames });
+      }
+      const tlb = new Tlb(made.space, { privilege: 'supervisor', entries: 2 ** random(8) });
+      const all = Array.from({ length: 16 }, (_, i) => BigInt(i) * PAGE);
+      const pages = all.filter(() => random(2) === 0);
+      for (const page of pages) tlb[KINDS[random(3)] as 'read'](Number(page), 0);
+      const before = new Map(all.map((page) => [page, translate(made.space, page)]));
+      unmap(made.space, { start: 0n, end: size });
+      const va = BigInt(random(16)) * PAGE + BigInt(random(4096));
+      const leaf = (at: bigint): string | undefined => {
+        const found = before.get(at - (at % PAGE));
+        return found?.mapped === true ? `${at / found.leafBytes} of ${found.leafBytes}` : undefined;
+      };
+      const held = pages.filter((page) => KINDS.some((kind) => tlb[kind](Number(page), 0) !== -1));
+      tlb.flushAddress(va);
+      for (const page of held) {
+        const still = KINDS.some((kind) => tlb[kind](Number(page), 0) !== -1);
+        expect(still, `seed ${seed}`).toBe(leaf(page) !== leaf(va));
+      }
+    }
+  });
+
+  it('forgets addresses at the very top, and refuses those beyond', () => {
+    const tlb = new Tlb(bed(MINI).space, { privilege: 'user' });
+    tlb.flushAddress((1n << 64n) - 1n);
+    expect(thrownBy(() => tlb.flushAddress(1n << 64n)).rule).toBe('range-overflow');
+    expect(thrownBy(() => tlb.flushAddress(-1n)).rule).toBe('range-overflow');
+    expect(thrownBy(() => tlb.flushAddress(0 as unknown as bigint)).rule).toBe('not-bigint');
+  });
+
   it('has a power of two of entries', () => {
     const { space } = bed(MINI);
     for (const entries of [0, 3, -4, Number.NaN, 0.5, 2 ** 25, Number.POSITIVE_INFINITY]) {
