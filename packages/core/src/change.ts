@@ -128,7 +128,7 @@ export class ChangeLog {
   /** The finished change: steps may note their ranges in any order, the change has them in rising order. */
   finish(): Change {
     return {
-      invalidate: this.#before === undefined && this.#any ? [finished(this.#last())] : this.#inOrder().map(finished),
+      invalidate: this.#before === undefined && this.#any ? [this.#only()] : this.#inOrder().map(finished),
       allocated: this.#allocated ?? NO_TABLES,
       detached: this.#detached ?? NO_TABLES,
       entries: this.entries,
@@ -144,6 +144,11 @@ export class ChangeLog {
       stride: this.#stride,
       tables: this.#tables,
     };
+  }
+
+  /** What was noted, if that is one range. */
+  #only(): Invalidation {
+    return invalidation(this.#start, this.#end, this.#cause, this.#level, this.#stride, this.#tables);
   }
 
   #noted(): Noted[] {
@@ -165,6 +170,17 @@ export class ChangeLog {
 }
 
 function finished({ start, end, cause, level, stride, tables }: Noted): Invalidation {
+  return invalidation(start, end, cause, level, stride, tables);
+}
+
+function invalidation(
+  start: number,
+  end: number,
+  cause: Cause,
+  level: number,
+  stride: number,
+  tables: boolean,
+): Invalidation {
   return { start: toBig(start) as VirtAddr, end: toBig(end), cause, level, strideBytes: strideBig(stride), tables };
 }
 

@@ -202,7 +202,14 @@ export class CompiledAddress {
 
   /** The address in an entry, in bytes. */
   decode(lo: number, hi: number): number {
-    return (this.high(lo, hi) >>> 0) * TWO_32 + (this.low(lo, hi) >>> 0);
+    const { turn } = this;
+    if (turn === undefined) return (this.#splitHigh(lo, hi) >>> 0) * TWO_32 + (this.#splitLow(lo, hi) >>> 0);
+    const { by } = turn;
+    const one = turned(lo, by);
+    const other = turned(hi, by);
+    const high = (one & turn.highFromLo) | (other & turn.highFromHi);
+    const low = (one & turn.lowFromLo) | (other & turn.lowFromHi);
+    return (high >>> 0) * TWO_32 + (low >>> 0);
   }
 
   /** Bits 31:0 of the address in an entry, as a signed number. */

@@ -62,18 +62,14 @@ class DoneTables<T> {
 
   /** What was noted of the table below an entry. */
   at(cursor: Cursor): T | undefined {
-    return this.#levels[cursor.level]?.get(tableBelow(cursor));
+    return this.#levels[cursor.level]?.get(cursor.below);
   }
 
   note(cursor: Cursor, what: T): void {
     const known = this.#levels[cursor.level] ?? new Map<number, T>();
     this.#levels[cursor.level] = known;
-    known.set(tableBelow(cursor), what);
+    known.set(cursor.below, what);
   }
-}
-
-function tableBelow(cursor: Cursor): number {
-  return shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
 }
 
 /** Looks at everything that will be touched, so that nothing can fail once something was written. */
@@ -153,15 +149,18 @@ class Inspection implements Visitor, Part {
 function inspect(space: AddressSpace, asked: Stretch, ways: EditWays, step: EditStep): Part {
   const part = new Inspection(space, asked, ways, step);
   traverse(space.memory, asked, part);
-  if (isWider(part)) {
-    traverse(space.memory, part.whole, {
-      leaf(cursor) {
-        if (concerned(cursor, asked)) part.inspect(cursor, true);
-        return undefined;
-      },
-    });
-  }
+  if (isWider(part)) inspectWhole(space, part);
   return part;
+}
+
+/** Looks at the leaves across the ends once more: those parts of them that were not asked for will be touched, too. */
+function inspectWhole(space: AddressSpace, part: Inspection): void {
+  traverse(space.memory, part.whole, {
+    leaf(cursor) {
+      if (concerned(cursor, part.asked)) part.inspect(cursor, true);
+      return undefined;
+    },
+  });
 }
 
 /**
@@ -214,7 +213,7 @@ class Edit implements Visitor {
       return SKIP;
     }
     // Which of its leaves were changed is not remembered: all of it counts.
-    const table = tableBelow(cursor) * 8 + cursor.level;
+    const table = cursor.below * 8 + cursor.level;
     if (across.includes(table)) this.#note(cursor, 0);
     if (!isWhole(cursor)) across.push(table);
     outer.push(this.#finest);
@@ -271,14 +270,19 @@ export function edit(
   step: EditStep,
 ): Change {
   checkWays(ways);
-  const parts = stretches(space, range).map((stretch) => inspect(space, stretch, ways, step));
-  const tables = parts.some(({ cut }) => cut) ? allocateParts(space, parts, allocator, step) : undefined;
+  const found = stretches(space, range);
+  const parts = [inspect(space, found[0] as Stretch, ways, step)];
+  for (let i = 1; i < found.length; i++) parts.push(inspect(space, found[i] as Stretch, ways, step));
+  let cut = false;
+  for (const part of parts) cut ||= part.cut;
+  const tables = cut ? allocateParts(space, parts, allocator, step) : undefined;
   const log = new ChangeLog();
-  parts.forEach((part, i) => {
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i] as Part;
     if (part.cut) splitEdges(space, part.whole, tables?.[i] ?? [], log);
     // Splitting puts tables below leaves and unlinks none: the foot is still where it was.
     traverse(space.memory, part.whole, new Edit(part, step, log), part.footLevel, part.foot);
-  });
+  }
   return log.finish();
 }
 

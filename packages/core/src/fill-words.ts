@@ -55,7 +55,7 @@ export function fillNarrow(words: Uint32Array, at: number, slots: number, first:
  * Entries of two words: the high halves are equal, each low half is the one before plus a constant.
  * @param at index of the first entry's first word
  * @param first low half of the first entry; no later one carries into the high half
- * @param view remembers how these words look as doubles
+ * @param view remembers how these words look as doubles; for those who fill more of them
  */
 export function fillWide(
   words: Uint32Array,
@@ -64,10 +64,11 @@ export function fillWide(
   first: number,
   hi: number,
   step: number,
-  view: DoubleView,
+  view?: DoubleView,
 ): void {
   const finite = (hi & NOT_FINITE) !== NOT_FINITE;
-  const doubles = slots >= MANY && finite && step !== 0 && (at & 1) === 0 ? view.of(words) : undefined;
+  const doubles =
+    slots >= MANY && finite && step !== 0 && (at & 1) === 0 ? (view ?? new DoubleView()).of(words) : undefined;
   if (doubles === undefined) fillPairs(words, at, slots, first, hi, step);
   else fillDoubles(doubles, at / 2, slots, doubleOf(first, hi), doubleOf(step, hi) - doubleOf(0, hi));
 }

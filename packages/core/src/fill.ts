@@ -1,6 +1,6 @@
 /** Writing many leaves of one shape at once: the inner loop of every mapping, and the leaves that a paging has for it. */
 import { type Halves, halves } from './compiled.ts';
-import { DoubleView, fillNarrow, fillWide } from './fill-words.ts';
+import { type DoubleView, fillNarrow, fillWide } from './fill-words.ts';
 import type { LeafSize } from './leaf-plan.ts';
 import type { CompiledShape } from './level-codec.ts';
 import type { Memory } from './memory.ts';
@@ -31,7 +31,7 @@ export class LeafFiller {
    * @param pa physical address that the first slot maps, exact
    * @param view for those who fill many tables: one for all of them
    */
-  fillAt(memory: Memory, slot: number, slots: number, pa: number, view: DoubleView = new DoubleView()): void {
+  fillAt(memory: Memory, slot: number, slots: number, pa: number, view?: DoubleView): void {
     for (let done = 0; done < slots; ) {
       const at = slot + done * this.#entryBytes;
       const { base, words } = memory.writable(at);
@@ -49,7 +49,7 @@ export class LeafFiller {
    * @param pa physical address that the first slot maps, exact
    * @param view for those who fill many tables: one for all of them
    */
-  fill(words: Uint32Array, at: number, slots: number, pa: number, view: DoubleView = new DoubleView()): void {
+  fill(words: Uint32Array, at: number, slots: number, pa: number, view?: DoubleView): void {
     const { address, entryBytes: span, linear } = this.#compiled;
     const { lo, hi } = this.#bits;
     for (let done = 0; done < slots; ) {

@@ -57,6 +57,7 @@ export function planLeaves<Size extends LeafSize>(
     let found: Size | undefined;
     for (const size of menu) {
       const { leafBytes, paEnd = Number.POSITIVE_INFINITY } = size;
+      if (leafBytes > rest) continue;
       const over = above(at, leafBytes);
       // Where the two addresses lie differently between multiples of a size, they never reach one together.
       if (over !== above(to, leafBytes)) continue;

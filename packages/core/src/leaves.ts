@@ -116,7 +116,7 @@ export function eachMapped(
       table(cursor) {
         const compiled = shapeAt(cursor);
         const below = tables.below(compiled, cursor.lo, cursor.hi, effects);
-        const same = uniform?.of(compiled.address.decode(cursor.lo, cursor.hi), cursor.level - 1);
+        const same = uniform?.of(cursor.below, cursor.level - 1);
         if (same === 'empty') return SKIP;
         if (same !== undefined && addUniform(folder, tables, cursor, same, below)) return SKIP;
         stack.push(effects);

@@ -9,7 +9,7 @@ import { SlotProbe } from './memory.ts';
 import { type AddressSpace, type Stretch, vaOf } from './space.ts';
 import type { EnteredTables } from './table-guard.ts';
 import type { TableHole } from './table-needs.ts';
-import { type Action, type Cursor, DESCEND, SKIP, shapeAt, traverse, type Visitor } from './traverse.ts';
+import { type Action, type Cursor, DESCEND, SKIP, traverse, type Visitor } from './traverse.ts';
 
 /** A row of leaves on its way into the tables. */
 export interface MapRow {
@@ -106,8 +106,7 @@ export class RowCheck implements Visitor {
   }
 
   table(cursor: Cursor): Action {
-    const address = shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
-    this.#entered.enter(address, cursor.entryVa, cursor.slot);
+    this.#entered.enter(cursor);
     if (cursor.level > this.#level) return DESCEND;
     if (cursor.level === this.#level) this.#probe.prove(cursor.slot);
     const below = this.#stretch.root.paging.codec(cursor.level - 1).level;
@@ -117,7 +116,7 @@ export class RowCheck implements Visitor {
       va: vaOf(cursor.entryVa),
       bytes: below.tableBytes,
       alignBytes: below.alignBytes,
-      address: toBig(address) as PhysAddr,
+      address: toBig(cursor.below) as PhysAddr,
     });
     return DESCEND; // An empty table left over from earlier is replaced; a leaf below it is an overlap.
   }

@@ -7,44 +7,68 @@ import type { MapRow } from './map-check.ts';
 import type { AddressSpace, Stretch } from './space.ts';
 import { type Action, AGAIN, type Cursor, SKIP, traverse, type Visitor } from './traverse.ts';
 
-/** Writes the rows of a stretch, in rising order. */
-export class RowWriter implements Visitor {
+/** What is written: rows in rising order, and what they take. */
+export interface CheckedRows {
+  readonly stretch: Stretch;
+  readonly rows: readonly MapRow[];
+  /** The tables that were allocated, in the order of linking. */
+  readonly tables: readonly TableRecord[];
+  /** Table pointers without their addresses, by the level that holds them. */
+  readonly pointers: readonly Halves[];
+}
+
+/** Writes rows. Those whose slots the check met all in one place, as it does where tables are there already, go there. */
+export function writeRows(space: AddressSpace, checked: CheckedRows, log: ChangeLog): void {
+  let writer: RowWriter | undefined;
+  for (const row of checked.rows) {
+    const { leaves, slot, slots } = row;
+    const { va, count, size } = leaves;
+    if (slots * size.compiled.entryBytes === count * size.leafBytes) {
+      fillRow(space, row, slot, slots, va, log);
+      continue;
+    }
+    writer ??= new RowWriter(space, checked, log);
+    writer.write(row);
+  }
+}
+
+/** Fills slots with the leaves of a row from an address on. */
+function fillRow(
+  space: AddressSpace,
+  row: MapRow,
+  slot: number,
+  slots: number,
+  va: number,
+  log: ChangeLog,
+  view?: DoubleView,
+): void {
+  const { va: from, pa, size } = row.leaves;
+  const { level, compiled } = size;
+  row.filler.fillAt(space.memory, slot, slots, pa + (va - from), view);
+  log.note(va, va + slots * compiled.entryBytes, 'installed', level, compiled.entryBytes);
+  log.entries += slots;
+}
+
+/** Writes rows by way of the tables that lead to them, linking those that are missing. */
+class RowWriter implements Visitor {
   readonly #space: AddressSpace;
-  readonly #stretch: Stretch;
-  readonly #records: readonly TableRecord[];
-  readonly #pointers: readonly Halves[];
+  readonly #checked: CheckedRows;
   readonly #log: ChangeLog;
   readonly #view = new DoubleView();
   #next = 0;
   #row: MapRow | undefined;
 
-  /**
-   * @param records the tables that were allocated, in the order of linking
-   * @param pointers table pointers without their addresses, by the level that holds them
-   */
-  constructor(
-    space: AddressSpace,
-    stretch: Stretch,
-    records: readonly TableRecord[],
-    pointers: readonly Halves[],
-    log: ChangeLog,
-  ) {
+  constructor(space: AddressSpace, checked: CheckedRows, log: ChangeLog) {
     this.#space = space;
-    this.#stretch = stretch;
-    this.#records = records;
-    this.#pointers = pointers;
+    this.#checked = checked;
     this.#log = log;
   }
 
-  /** Writes one row. */
   write(row: MapRow): void {
-    const { leaves, slot, slots } = row;
-    const { va, count, size } = leaves;
-    const { root } = this.#stretch;
-    const end = va + count * size.leafBytes;
+    const { va, count, size } = row.leaves;
+    const { root } = this.#checked.stretch;
     this.#row = row;
-    if (slots * size.compiled.entryBytes === end - va) this.#fill(row, slot, slots, va);
-    else traverse(this.#space.memory, { root, start: va, end }, this);
+    traverse(this.#space.memory, { root, start: va, end: va + count * size.leafBytes }, this);
   }
 
   bulk(cursor: Cursor): number {
@@ -57,27 +81,22 @@ export class RowWriter implements Visitor {
 
   hole(cursor: Cursor): Action {
     const row = this.#row as MapRow;
-    const { address, bytes } = this.#records[this.#next++] as TableRecord;
+    const { address, bytes } = this.#checked.tables[this.#next++] as TableRecord;
     const at = Number(address);
     // A table that this row fills is complete before anything points to it.
     const whole =
       cursor.level === row.leaves.size.level + 1 &&
       cursor.va === cursor.entryVa &&
       cursor.end - cursor.va === cursor.span;
-    if (whole) this.#fill(row, at, bytes / this.#stretch.root.paging.format.entryBytes, cursor.entryVa);
+    if (whole) this.#fill(row, at, bytes / this.#checked.stretch.root.paging.format.entryBytes, cursor.entryVa);
     else zeroTable(this.#space, at, bytes);
     const table = cursor.codec.table as CompiledShape;
-    const { lo, hi } = this.#pointers[cursor.level] as Halves;
+    const { lo, hi } = this.#checked.pointers[cursor.level] as Halves;
     cursor.store(lo | table.address.encodeLo(at), hi | table.address.encodeHi(at));
     return whole ? SKIP : AGAIN;
   }
 
-  /** Fills slots with the leaves of a row from an address on. */
   #fill(row: MapRow, slot: number, slots: number, va: number): void {
-    const { va: from, pa, size } = row.leaves;
-    const { level, compiled } = size;
-    row.filler.fillAt(this.#space.memory, slot, slots, pa + (va - from), this.#view);
-    this.#log.note(va, va + slots * compiled.entryBytes, 'installed', level, compiled.entryBytes);
-    this.#log.entries += slots;
+    fillRow(this.#space, row, slot, slots, va, this.#log, this.#view);
   }
 }

@@ -10,7 +10,7 @@ import { ArgumentError, OutOfTablesError } from './errors.ts';
 import { fillerFor, type LeafFiller, type SizeOfLeaf, usableSizes } from './fill.ts';
 import { type LeafRow, planLeaves } from './leaf-plan.ts';
 import { gaps, type MapRow, RowCheck } from './map-check.ts';
-import { RowWriter } from './map-write.ts';
+import { type CheckedRows, writeRows } from './map-write.ts';
 import type { Attributes, LeafChoice, Paging } from './paging.ts';
 import { type AddressSpace, pageOf, type Stretch, stretches, vaOf } from './space.ts';
 import { EnteredTables } from './table-guard.ts';
@@ -44,14 +44,10 @@ export interface MapRequest {
   readonly allocator?: TableAllocator;
 }
 
-interface Part {
-  readonly stretch: Stretch;
-  readonly rows: readonly MapRow[];
+interface Part extends CheckedRows {
   readonly holes: readonly TableHole[];
   readonly detached: readonly TableRecord[];
-  /** The table pointers that the needed tables get, without their addresses, by the level that holds them. */
   pointers: readonly Halves[];
-  /** The tables that were allocated. */
   tables: readonly TableRecord[];
 }
 
@@ -128,7 +124,19 @@ function planRows(request: MapRequest, fillers: Fillers, piece: Stretch, pa: num
     throw new ArgumentError('map-size', `no leaf of at most ${limit} fits the range`, { va, pa, bytes });
   }
   if (planned.length === 1) return [mapRow(planned[0] as LeafRow<SizeOfLeaf>, fillers)];
+  return mapRows(planned, fillers);
+}
+
+// Functions that make closures pay for them on every call, also where the closure is not needed: they stand alone here.
+
+function mapRows(planned: readonly LeafRow<SizeOfLeaf>[], fillers: Fillers): MapRow[] {
   return planned.map((row) => mapRow(row, fillers));
+}
+
+/** Plans the rows of leaves for what is not mapped yet of a stretch. */
+function planGaps(space: AddressSpace, request: MapRequest, fillers: Fillers, stretch: Stretch, pa: number): MapRow[] {
+  const { root, start } = stretch;
+  return gaps(space, stretch).flatMap((gap) => planRows(request, fillers, { root, ...gap }, pa + (gap.start - start)));
 }
 
 function planPart(
@@ -138,12 +146,12 @@ function planPart(
   offset: number,
   entered: EnteredTables,
 ): Part {
-  const { root, start } = stretch;
+  const { root } = stretch;
   const first = physicalStart(request.pa, offset, stretch);
   const fillers = new Fillers(root.paging, request);
   const rows =
     request.existing === 'keep'
-      ? gaps(space, stretch).flatMap((gap) => planRows(request, fillers, { root, ...gap }, first + (gap.start - start)))
+      ? planGaps(space, request, fillers, stretch, first)
       : planRows(request, fillers, stretch, first);
   const checked = new RowCheck(space, stretch, entered);
   for (const row of rows) checked.check(row);
@@ -159,11 +167,15 @@ function planParts(space: AddressSpace, request: MapRequest): Part[] {
     checkBigints({ va, pa: request.pa, bytes });
   }
   if (bytes <= 0n) throw new ArgumentError('map-bytes', 'a mapping needs a positive size', { bytes });
-  const parts = stretches(space, { start: va, end: va + bytes });
-  const first = parts[0] as Stretch;
+  const found = stretches(space, { start: va, end: va + bytes });
+  const first = found[0] as Stretch;
   const entered = new EnteredTables(space);
-  if (parts.length === 1) return [planPart(space, request, first, 0, entered)];
-  return parts.map((stretch) => planPart(space, request, stretch, stretch.start - first.start, entered));
+  const parts = [planPart(space, request, first, 0, entered)];
+  for (let i = 1; i < found.length; i++) {
+    const stretch = found[i] as Stretch;
+    parts.push(planPart(space, request, stretch, stretch.start - first.start, entered));
+  }
+  return parts;
 }
 
 /**
@@ -187,7 +199,7 @@ export function planMap(space: AddressSpace, request: MapRequest): MapPlan {
   };
 }
 
-/** See {@link Part.pointers}. */
+/** See {@link CheckedRows.pointers}. */
 function pointersFor({ stretch, holes }: Part, request: MapRequest): readonly Halves[] {
   if (holes.length === 0) return NOTHING;
   const { paging } = stretch.root;
@@ -205,29 +217,28 @@ function pointersFor({ stretch, holes }: Part, request: MapRequest): readonly Ha
 }
 
 /** Allocates the tables of all parts, or none. */
-function allocateParts(space: AddressSpace, parts: readonly Part[], { allocator, va }: MapRequest): void {
+function allocateParts(space: AddressSpace, parts: readonly Part[], request: MapRequest): void {
   try {
-    for (const part of parts) {
-      const { stretch, holes } = part;
-      if (holes.length === 0) continue;
-      const { paging } = stretch.root;
-      part.tables = allocateAll(space, stretch.root, tablesOf(paging, holes), allocator, () => {
-        const what = 'the mapping needs tables and no allocator was given';
-        return new OutOfTablesError('no-allocator', what, { tables: countTables(paging, holes), va });
-      });
-    }
+    for (const part of parts) if (part.holes.length > 0) part.tables = allocatePart(space, part, request);
   } catch (error) {
     const tables = parts.flatMap((part) => part.tables);
-    for (const { address, ...needed } of tables.reverse()) allocator?.free(address, needed);
+    for (const { address, ...needed } of tables.reverse()) request.allocator?.free(address, needed);
     throw error;
   }
 }
 
-function writePart(space: AddressSpace, { stretch, rows, detached, tables, pointers }: Part, log: ChangeLog): void {
-  for (const table of tables) log.link(table);
-  for (const table of detached) noteDetached(log, stretch.root.paging, table);
-  const writer = new RowWriter(space, stretch, tables, pointers, log);
-  for (const row of rows) writer.write(row);
+function allocatePart(space: AddressSpace, { stretch, holes }: Part, { allocator, va }: MapRequest): TableRecord[] {
+  const { paging } = stretch.root;
+  return allocateAll(space, stretch.root, tablesOf(paging, holes), allocator, () => {
+    const what = 'the mapping needs tables and no allocator was given';
+    return new OutOfTablesError('no-allocator', what, { tables: countTables(paging, holes), va });
+  });
+}
+
+function writePart(space: AddressSpace, part: Part, log: ChangeLog): void {
+  for (const table of part.tables) log.link(table);
+  for (const table of part.detached) noteDetached(log, part.stretch.root.paging, table);
+  writeRows(space, part, log);
 }
 
 /** Notes an empty table that a leaf replaces. */

@@ -118,6 +118,9 @@ export interface Bank {
 /** Bytes of one window of {@link SparseMemory}: small enough to stay near 1.0 host bytes a byte of tables. */
 const WINDOW_BYTES = 0x1_0000;
 
+/** How many windows {@link SparseMemory} finds at once: a power of two. */
+const RECENT = 8;
+
 interface SparseBank {
   readonly start: number;
   readonly end: number;
@@ -133,10 +136,8 @@ export class SparseMemory implements Memory {
   readonly banks: readonly { readonly start: PhysAddr; readonly end: PhysAddr }[];
   readonly #banks: readonly SparseBank[];
   #hostBytes = 0;
-  // The window that was asked for last: neighbouring tables lie in one.
-  #last: MemoryWindow | undefined;
-  #lastStart = Number.NaN;
-  #lastEnd = Number.NaN;
+  /** Windows that were asked for lately, by their place: a root and the tables that are worked on seldom share one. */
+  readonly #recent: (MemoryWindow | undefined)[] = new Array(RECENT).fill(undefined);
 
   /**
    * @param banks RAM banks; multiples of 8, below 2^56, not overlapping. Without it, all of 0 to 2^56.
@@ -163,14 +164,15 @@ export class SparseMemory implements Memory {
   }
 
   window(address: number): MemoryWindow | undefined {
-    if (address >= this.#lastStart && address < this.#lastEnd) return this.#last;
+    const place = (address / WINDOW_BYTES) & (RECENT - 1);
+    const recent = this.#recent[place];
+    if (recent !== undefined && address >= recent.base && address < recent.base + recent.words.length * 4)
+      return recent;
     for (const bank of this.#banks) {
       if (address < bank.start || address >= bank.end) continue;
       const key = Math.floor((address - bank.start) / WINDOW_BYTES);
       const window = bank.windows.get(key) ?? this.#touch(bank, key);
-      this.#last = window;
-      this.#lastStart = window.base;
-      this.#lastEnd = window.base + window.words.length * 4;
+      this.#recent[place] = window;
       return window;
     }
     return undefined;

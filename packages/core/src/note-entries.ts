@@ -7,7 +7,7 @@ import { join } from './compiled.ts';
 import { ArgumentError } from './errors.ts';
 import { type Memory, readWord } from './memory.ts';
 import { createSpace, type RootDescription } from './space.ts';
-import { type Cursor, SKIP, shapeAt, traverse } from './traverse.ts';
+import { type Cursor, SKIP, traverse } from './traverse.ts';
 
 /** What is known about a root besides its tables. */
 export interface NoteEntriesOptions {
@@ -43,7 +43,7 @@ export function noteEntries(
     { root, start, end: range.end },
     {
       table(cursor) {
-        const address = BigInt(shapeAt(cursor).address.decode(cursor.lo, cursor.hi));
+        const address = BigInt(cursor.below);
         if (sharedTables?.has(address) !== true && address !== sharedPtes) return undefined;
         const { entryBytes } = root.paging.format;
         note(BigInt(cursor.va), 0, sharedPtes === undefined ? 0n : readWord(memory, sharedPtes, entryBytes));

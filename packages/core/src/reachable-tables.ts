@@ -2,7 +2,7 @@
 import { type PhysAddr, phys, type VirtAddr } from './address.ts';
 import type { Memory } from './memory.ts';
 import { createSpace, type RootDescription, vaOf } from './space.ts';
-import { SKIP, shapeAt, traverse } from './traverse.ts';
+import { SKIP, traverse } from './traverse.ts';
 
 /** A table that a root reaches. */
 export interface ReachableTable {
@@ -48,7 +48,7 @@ export function reachableTables(memory: Memory, roots: readonly RootDescription[
         { root, ...range },
         {
           table(cursor) {
-            const address = shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
+            const address = cursor.below;
             return meet(address, cursor.level - 1, cursor.entryVa) ? undefined : SKIP;
           },
           missing: () => undefined,

@@ -1,7 +1,7 @@
 /** Guards of tables: memory that two tables would share, and one table that stands in two places. */
 import { OverlapError } from './errors.ts';
 import type { AddressSpace } from './space.ts';
-import { SKIP, shapeAt, traverse } from './traverse.ts';
+import { type Cursor, SKIP, traverse } from './traverse.ts';
 
 /** Tables are looked up by the pages of this size that they touch; smaller ones share a page. */
 const BUCKET = 4096;
@@ -86,28 +86,19 @@ export class EnteredTables {
   }
 
   /**
-   * Notes that a table was entered through an entry.
-   * @param address of the table
-   * @param va first virtual address that the entry covers
-   * @param slot of the entry, for the error
+   * Notes that the table below a cursor is entered.
    * @throws OverlapError `shared-table` if it was entered at another address before
    */
-  enter(address: number, va: number, slot: number): void {
-    const known = this.#known(address);
+  enter(cursor: Cursor): void {
+    const { below: table, entryVa: va } = cursor;
+    const known = this.#known(table);
     if (known === va) return;
     if (known === undefined) {
-      this.#note(address, va);
+      this.#note(table, va);
       return;
     }
-    throw new OverlapError(
-      'shared-table',
-      'a table in the way is linked twice: changing it would map other addresses',
-      {
-        va,
-        table: address,
-        slot,
-      },
-    );
+    const what = 'a table in the way is linked twice: changing it would map other addresses';
+    throw new OverlapError('shared-table', what, { va, table, slot: cursor.slot });
   }
 
   #note(address: number, va: number): void {
@@ -141,7 +132,7 @@ export function stillReached(space: AddressSpace, tables: ReadonlySet<number>): 
         { root, ...range },
         {
           table(cursor) {
-            const address = shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
+            const address = cursor.below;
             if (tables.has(address)) reached.add(address);
             if (cursor.level === 1 || seen.has(address)) return SKIP;
             seen.add(address);

@@ -1,7 +1,7 @@
 /** Which tables an address space uses. */
 import type { PhysAddr, VirtAddr } from './address.ts';
 import { type AddressSpace, type Root, stretches, type VirtRange, vaOf } from './space.ts';
-import { shapeAt, traverse } from './traverse.ts';
+import { traverse } from './traverse.ts';
 
 /** Where a table entry points; see {@link eachTable}. */
 export interface TableLink {
@@ -41,7 +41,7 @@ export function eachTable(space: AddressSpace, range: VirtRange, each: (table: T
         each({
           va: vaOf(cursor.entryVa),
           level: below.level,
-          address: BigInt(shapeAt(cursor).address.decode(cursor.lo, cursor.hi)) as PhysAddr,
+          address: BigInt(cursor.below) as PhysAddr,
           bytes: below.tableBytes,
           slot: BigInt(cursor.slot) as PhysAddr,
           root: root.label,

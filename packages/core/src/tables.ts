@@ -18,7 +18,7 @@ interface Progress {
 /** Notes the table below an entry as detached. */
 function detach({ log, seen }: Progress, cursor: Cursor): void {
   const below = cursor.root.paging.codec(cursor.level - 1).level;
-  const address = BigInt(shapeAt(cursor).address.decode(cursor.lo, cursor.hi)) as PhysAddr;
+  const address = BigInt(cursor.below) as PhysAddr;
   if (seen.has(address)) return;
   seen.add(address);
   log.unlink({
@@ -57,7 +57,7 @@ function everyWord(
 ): boolean {
   const { paging } = cursor.root;
   const below = paging.codec(cursor.level - 1).level;
-  const table = shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
+  const table = cursor.below;
   const wide = paging.format.entryBytes === 8;
   for (let index = 0; index < below.entries; ) {
     const at = table + index * paging.format.entryBytes;

@@ -66,6 +66,8 @@ export class Cursor {
   hi = 0;
   /** The entry's code: kind in the low two bits, shape index above. */
   code = 0;
+  /** Physical address of the table below; means something while the entry points to one. */
+  below: number = Number.NaN;
 
   constructor(root: Root, level: number, memory: Memory) {
     this.root = root;
@@ -119,7 +121,6 @@ export class Cursor {
   forget(): void {
     this.#limit = 0;
     this.#length = 0;
-    this.#words = NO_WORDS;
   }
 
   /** Physical address of the slot. */
@@ -219,7 +220,7 @@ export class Cursor {
 
   /** Slots from this one on that the traversed range covers (the last one perhaps in part). */
   get slotsLeft(): number {
-    return Math.ceil((this.tableEnd - this.entryVa) / this.span);
+    return Math.ceil((this.tableEnd - this.entryVa) * this.#perSpan);
   }
 
   /** Index in the window of the slot's first word; negative where there is no memory. */
@@ -350,10 +351,11 @@ function visitTables(cursors: readonly Cursor[], top: Cursor, visitor: Visitor):
         continue;
       }
       if (cursor.kind === TABLE) {
+        cursor.below = shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
         action = table === undefined ? DESCEND : (table.call(visitor, cursor) ?? DESCEND);
         if (action === DESCEND) {
           const below = cursors[cursor.level - 1] as Cursor;
-          below.enter(shapeAt(cursor).address.decode(cursor.lo, cursor.hi), cursor.va, cursor.end, cursor);
+          below.enter(cursor.below, cursor.va, cursor.end, cursor);
           cursor = below;
           continue;
         }

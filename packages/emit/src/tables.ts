@@ -13,7 +13,6 @@ import {
   phys,
   type Root,
   SKIP,
-  shapeAt,
   traverse,
   type VirtAddr,
   virt,
@@ -96,7 +95,7 @@ function follow(memory: Memory, root: Root, seen: Set<string>, meet: (address: n
       {
         table(cursor) {
           const level = cursor.level - 1;
-          const address = shapeAt(cursor).address.decode(cursor.lo, cursor.hi);
+          const address = cursor.below;
           meet(address, { root, level, va: virt(BigInt(cursor.entryVa)), slot: phys(cursor.slot) });
           const key = `${level}:${address}`;
           if (seen.has(key)) return SKIP;
