@@ -33,9 +33,12 @@ function allWords(words: Uint32Array, from: number, to: number, word: number): b
 }
 
 /** Are the words from one index to another this pair again and again? Looks at four pairs at a time. */
-function allPairs(words: Uint32Array, from: number, to: number, lo: number, hi: number): boolean {
+function allPairs(words: Uint32Array, from: number, to: number, first: number, second: number): boolean {
+  // As integers from the start: what comes in could be any number, and would be looked at again for every word.
+  const lo = first | 0;
+  const hi = second | 0;
   const end = to | 0;
-  let i = from;
+  let i = from | 0;
   for (; i + 8 <= end; i += 8) {
     const a = ((words[i] as number) ^ lo) | ((words[i + 1] as number) ^ hi);
     const b = ((words[i + 2] as number) ^ lo) | ((words[i + 3] as number) ^ hi);
@@ -43,7 +46,7 @@ function allPairs(words: Uint32Array, from: number, to: number, lo: number, hi: 
     const d = ((words[i + 6] as number) ^ lo) | ((words[i + 7] as number) ^ hi);
     if ((a | b | c | d) !== 0) return false;
   }
-  for (; i < end; i += 2) if (words[i] !== lo || words[i + 1] !== hi) return false;
+  for (; i < end; i += 2) if ((((words[i] as number) ^ lo) | ((words[i + 1] as number) ^ hi)) !== 0) return false;
   return true;
 }
 

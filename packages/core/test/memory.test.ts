@@ -139,3 +139,29 @@ describe('writeProbe', () => {
     expect(inner.snapshot().size).toBe(0);
   });
 });
+
+describe('windows that were asked for lately', () => {
+  it('are those of the address, whatever was asked before', () => {
+    const window = 0x1_0000n;
+    // Banks that begin and end anywhere, and windows whose places collide.
+    const banks = [
+      { start: 0x18n, end: 3n * window + 8n },
+      { start: 3n * window + 0x40n, end: 40n * window },
+      { start: 1n << 48n, end: (1n << 48n) + 20n * window },
+    ];
+    const memory = new SparseMemory(banks);
+    const written = new Map<bigint, bigint>();
+    const random = numbers(5);
+    const spots = banks.flatMap(({ start, end }) => [start, end - 8n, start + 8n * window, start + window]);
+    for (let i = 0; i < 4000; i++) {
+      const at = (spots[random(spots.length)] as bigint) + BigInt(random(5) - 2) * 8n;
+      const inside = at >= 0n && banks.some(({ start, end }) => at >= start && at < end);
+      expect(memory.window(Number(at)) !== undefined).toBe(inside);
+      if (!inside) continue;
+      expect(readWord(memory, phys(at))).toBe(written.get(at) ?? 0n);
+      if (random(2) === 0) continue;
+      written.set(at, BigInt(i + 1));
+      writeWord(memory, phys(at), BigInt(i + 1));
+    }
+  });
+});
