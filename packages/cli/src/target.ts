@@ -55,7 +55,7 @@ export function addArchitectureOptions(command: Command): Command {
 export function addImage(command: Command): Command {
   return command.option(
     '--image <file...>',
-    'memory image: ELF core, gzip of one, or FILE@BASE for a raw file; several at once',
+    'memory image: ELF core, kdump, LiME, gzip of one, or FILE@BASE for a raw file; several at once',
   );
 }
 

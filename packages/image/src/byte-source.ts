@@ -40,7 +40,7 @@ export function bufferSource(bytes: Uint8Array): ByteSource {
  */
 export function readUpTo(source: ByteSource, offset: number, length: number): Uint8Array {
   const target = new Uint8Array(Math.max(0, Math.min(length, source.size - offset)));
-  source.read(offset, target);
+  if (target.length > 0) source.read(offset, target);
   return target;
 }
 

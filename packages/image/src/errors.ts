@@ -16,11 +16,20 @@ export type ImageRule =
   | 'elf-segment-size' // a segment has more bytes in the file than in memory
   | 'elf-too-many-segments' // more program headers than this reader accepts
   | 'elf-no-memory' // no segment holds memory
+  // LiME files
+  | 'lime-header' // a header is none, or of an unknown version
+  | 'lime-truncated' // a header or its memory is cut off
+  // crash dumps of makedumpfile
+  | 'flat-header' // a flattened file of an unknown kind, or a record that is none
+  | 'flat-truncated' // a flattened file ends before its last record
+  | 'kdump-header' // the header makes no sense, or says more than this reader accepts
+  | 'kdump-truncated' // a bitmap, a descriptor or the data of a page lie behind the end of the file
+  | 'kdump-page' // the data of a page are damaged
   // memory made of segments
   | 'segment-address' // a segment does not lie below 2^56
   | 'segment-overlap' // two segments claim the same address
-  | 'raw-needs-base' // neither ELF nor gzip, and no base address was given
-  | 'base-not-raw' // a base address was given for an ELF core, which has addresses of its own
+  | 'raw-needs-base' // no known kind of file, and no base address was given
+  | 'base-not-raw' // a base address was given for a file that has addresses of its own
   | 'empty-image' // no bytes, or no image at all
   | 'option-range' // an option is outside its range
   // gzip

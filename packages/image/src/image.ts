@@ -2,7 +2,7 @@
  * Images from buffers: the browser-safe side of the package.
  */
 import { bufferSource } from './byte-source.ts';
-import { type SourceHint, type Understood, understand } from './detect.ts';
+import { type SourceHint, type SourceKind, type Understood, understand } from './detect.ts';
 import type { ElfLayout } from './elf-core.ts';
 import { ImageError } from './errors.ts';
 import { gunzip, INFLATE_BYTES, isGzip } from './gzip.ts';
@@ -10,7 +10,7 @@ import { ImageMemory, type MemoryOptions } from './image-memory.ts';
 import type { Segment } from './segments.ts';
 
 /** What an image was made from. */
-export type ImageKind = 'elf-core' | 'raw' | 'combined';
+export type ImageKind = SourceKind | 'combined';
 
 /** A memory image. */
 export interface Image {
@@ -61,11 +61,11 @@ export interface ReadImageOptions extends ReadOptions, SourceHint {
 }
 
 /**
- * Any image: gzip data are inflated; then an ELF core is told by its magic, and anything else is raw memory, which
- * needs `base`.
+ * Any image: gzip data are inflated; then ELF cores, LiME files and kdump-compressed dumps (also flattened ones) are told
+ * by their magic, and anything else is raw memory, which needs `base`.
  * @param bytes the whole file
- * @throws ImageError (as a rejection) `raw-needs-base`, `base-not-raw`, and what {@link gunzip}, {@link readElfCore}
- *   and {@link readRaw} throw
+ * @throws ImageError (as a rejection) `raw-needs-base`, `base-not-raw`, what {@link gunzip}, {@link readElfCore} and
+ *   {@link readRaw} throw, and every rule that begins with `lime-`, `flat-` or `kdump-`
  */
 export async function readImage(bytes: Uint8Array, options: ReadImageOptions = {}): Promise<Image> {
   const inflate = options.kind !== 'raw' && isGzip(bytes);

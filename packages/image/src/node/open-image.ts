@@ -3,7 +3,7 @@
  */
 import { constants } from 'node:buffer';
 import { type ByteSource, readUpTo } from '../byte-source.ts';
-import { type SourceHint, type Understood, understand } from '../detect.ts';
+import { type SourceHint, type SourceKind, type Understood, understand } from '../detect.ts';
 import type { ElfLayout } from '../elf-core.ts';
 import { ImageError } from '../errors.ts';
 import { INFLATE_BYTES, isGzip } from '../gzip.ts';
@@ -32,10 +32,10 @@ export interface OpenOptions extends MemoryOptions {
 /** One opened file. */
 export interface ImageFilePart {
   readonly path: string;
-  readonly kind: 'elf-core' | 'raw';
+  readonly kind: SourceKind;
   /** Where its bytes are read from: the file itself, or what it was inflated into. */
   readonly storage: 'file' | 'memory' | 'temporary-file';
-  /** The headers of an ELF core; `undefined` for raw files. */
+  /** The headers of an ELF core; `undefined` for other files. */
   readonly elf: ElfLayout | undefined;
 }
 
@@ -124,13 +124,13 @@ function limitsOf(options: OpenOptions): InflateLimits {
 /**
  * Opens one file, or several as one memory.
  *
- * ELF cores are told by their magic; gzip files are inflated once, then looked at again; anything else is raw memory
- * and needs `base`. Files that are not compressed are never read as a whole: windows are read when asked for, and
+ * ELF cores, LiME files and kdump-compressed dumps (also flattened ones) are told by their magic; gzip files are inflated
+ * once, then looked at again; anything else is raw memory and needs `base`. Files that are not compressed are never read as a whole: windows are read when asked for, and
  * `cacheBytes` of them are kept.
  * @param inputs a path, or a path with its base address, or several
  * @throws ImageError (as a rejection) `file-unreadable`, `file-kind`, `raw-needs-base`, `base-not-raw`,
  *   `empty-image`, `gzip-corrupt`, `gzip-limit`, `segment-address`, `segment-overlap`, `option-range`, and every rule
- *   that begins with `elf-`; nothing stays open then
+ *   that begins with `elf-`, `lime-`, `flat-` or `kdump-`; nothing stays open then
  */
 export async function openImage(
   inputs: string | ImageInput | readonly (string | ImageInput)[],
