@@ -1,5 +1,7 @@
 /** `pagefold find`: the roots of real kernels, found from their tables alone. */
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { run } from '../src/index.ts';
 
@@ -94,6 +96,36 @@ describe('find', () => {
     expect(await pagefold('find', ...image)).toEqual({ code: 0, out: 'no table here could be a root\n', err: '' });
     expect((await pagefold('find', ...image, '--exit-code')).code).toBe(1);
   });
+
+  test('ends soon in memory that is larger than its file, and beyond it', async () => {
+    // An ELF core of 64 + 56 bytes: one segment, 4 TiB of zeros.
+    const core = new DataView(new ArrayBuffer(120));
+    [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1].forEach((byte, i) => {
+      core.setUint8(i, byte);
+    });
+    core.setUint16(16, 4, true);
+    core.setUint16(18, 243, true);
+    core.setUint32(20, 1, true);
+    core.setBigUint64(32, 64n, true);
+    core.setUint16(52, 64, true);
+    core.setUint16(54, 56, true);
+    core.setUint16(56, 1, true);
+    core.setUint32(64, 1, true);
+    core.setBigUint64(64 + 40, 1n << 42n, true);
+    const scratch = mkdtempSync(join(tmpdir(), 'pagefold-find-'));
+    try {
+      const path = join(scratch, 'zeros.elf');
+      writeFileSync(path, new Uint8Array(core.buffer));
+      const nothing = { code: 0, out: 'no table here could be a root\n', err: '' };
+      expect(await pagefold('find', '--image', path, '--arch', 'riscv')).toEqual(nothing);
+      const image = ['--image', `${fixtures}riscv64-sv48-6.12/tables.elf.gz`, '--arch', 'riscv', '--json'];
+      const all = await pagefold('find', ...image);
+      expect(await pagefold('find', ...image, '--within', '0+64P')).toEqual(all);
+      expect(all.out).not.toBe('');
+    } finally {
+      rmSync(scratch, { recursive: true });
+    }
+  }, 30_000);
 
   test.each([
     [['--arch', 'riscv', '--satp', '0x8000000000080000'], /no satp and no root/],

@@ -15,6 +15,8 @@ import type { RootDescription } from './space.ts';
 export interface FindRootsOptions {
   /** Where to look: what the memory holds. */
   readonly within: readonly Bank[];
+  /** Parts of it that are known to hold zeros alone, and need not be looked through. Not supplied: none. */
+  readonly blank?: readonly Bank[];
   /** Option values of the architecture that narrow down what is looked for: a mode, a granule. Not supplied: none. */
   readonly values?: OptionValues;
   /**
@@ -100,14 +102,14 @@ interface Candidate {
 function candidatesOf(
   forms: readonly Form[],
   memory: Memory,
-  { within, minTables = 3 }: FindRootsOptions,
+  { within, blank, minTables = 3 }: FindRootsOptions,
 ): Candidate[] {
   if (!Number.isInteger(minTables) || minTables < 1) {
     throw new ArgumentError('min-tables', 'a root reaches at least one table: itself', {
       minTables: String(minTables),
     });
   }
-  const searched = new SearchedMemory(within);
+  const searched = new SearchedMemory(within, blank);
   const searches = forms.flatMap((form) => {
     const { paging, fault } = form.plain(true);
     // What the processor cannot have, it does not have.

@@ -8,14 +8,22 @@ import { RangeSet } from './range-set.ts';
 export class SearchedMemory {
   /** In rising order, apart from each other. */
   readonly ranges: readonly NumberRange[];
+  /** What is known to hold zeros alone, in rising order. */
+  readonly blank: readonly NumberRange[];
   /** The range that was touched last. */
   #last: NumberRange = { start: 0, end: 0 };
 
   /**
    * @param banks in any order; they may overlap
+   * @param blank parts that are known to hold zeros alone
    * @throws ArgumentError `search-range` for one that is empty or not below 2^56
    */
-  constructor(banks: readonly Bank[]) {
+  constructor(banks: readonly Bank[], blank: readonly Bank[] = []) {
+    this.ranges = SearchedMemory.#sorted(banks);
+    this.blank = SearchedMemory.#sorted(blank);
+  }
+
+  static #sorted(banks: readonly Bank[]): readonly NumberRange[] {
     const set = new RangeSet();
     for (const { start, end } of banks) {
       if (start < 0n || start >= end || end > 1n << 56n) {
@@ -23,7 +31,7 @@ export class SearchedMemory {
       }
       set.add({ start, end });
     }
-    this.ranges = set.ranges.map(({ start, end }) => ({ start: Number(start), end: Number(end) }));
+    return set.ranges.map(({ start, end }) => ({ start: Number(start), end: Number(end) }));
   }
 
   /** Does a range of addresses, half-open, have anything in common with these? */
@@ -55,8 +63,17 @@ const PIECE_BYTES = 0x1_0000;
 
 /** The pieces of memory that hold anything but zeros. */
 export function* searchPieces(memory: Memory, searched: SearchedMemory): Generator<SearchPiece> {
+  let next = 0;
   for (const { start, end: limit } of searched.ranges) {
     for (let at = start; at < limit; ) {
+      // Ranges and blank parts rise together. Only whole pieces are passed over: no table lies across their edges.
+      while ((searched.blank[next]?.end ?? Number.POSITIVE_INFINITY) <= at) next++;
+      const blank = searched.blank[next];
+      const blankEnd = blank === undefined ? 0 : Math.floor(blank.end / PIECE_BYTES) * PIECE_BYTES;
+      if (blank !== undefined && at % PIECE_BYTES === 0 && at >= blank.start && at < blankEnd) {
+        at = blankEnd;
+        continue;
+      }
       const end = Math.min((Math.floor(at / PIECE_BYTES) + 1) * PIECE_BYTES, limit);
       if (!isZero(memory, at, end)) yield { start: at, end, limit };
       at = end;

@@ -250,6 +250,35 @@ describe('a search for roots', () => {
     expect(search(cut)).toHaveLength(1);
   });
 
+  it('passes over what is known to be zero, however much that is, and misses nothing beside it', () => {
+    const paging = toyPaging(3);
+    for (const offset of [0n, 0x1000n, 0x9000n, 0xf000n]) {
+      const whole = new SparseMemory([{ start: START, end: 1n << 44n }]);
+      plant(whole, paging, START + offset, 16n);
+      const end = START + offset + 16n * PAGE;
+      const limit = Math.ceil(Number(end) / 0x1_0000) * 0x1_0000;
+      const memory: Memory = {
+        window(address) {
+          if (address >= limit) throw new Error('looked where nothing is');
+          return whole.window(address);
+        },
+        writable: (address) => whole.writable(address),
+      };
+      const search = (blank: { start: bigint; end: bigint }[], last: bigint) => {
+        return findRoots(memory, machine({ toy: paging }), { within: [{ start: START, end: last }], blank });
+      };
+      const plain = findRoots(whole, machine({ toy: paging }), { within: [{ start: START, end: BigInt(limit) }] });
+      expect(plain).toHaveLength(1);
+      const around = [
+        { start: end, end: 1n << 44n },
+        ...(offset === 0n ? [] : [{ start: START, end: START + offset }]),
+      ];
+      // What is blank is memory all the same: leaves may map it.
+      const counted = plain.map((root) => ({ ...root, leavesWithin: root.leaves }));
+      expect(search(around, 1n << 44n)).toEqual(counted);
+    }
+  });
+
   it('refuses what it cannot search', () => {
     const memory = new SparseMemory();
     const arch = machine({ toy: toyPaging(3) });

@@ -1,5 +1,5 @@
 /** `pagefold find`: which tables of a memory image could be roots. */
-import { type FoundRoot, findRoots, hex, type OptionValues, sizeText } from '@pagefold/core';
+import { type FoundRoot, findRoots, hex, intersectRanges, type OptionValues, sizeText } from '@pagefold/core';
 import type { Command } from 'commander';
 import { EXIT_FOUND } from '../errors.ts';
 import type { Context } from '../main.ts';
@@ -60,8 +60,15 @@ async function find(given: TargetOptions, context: Context): Promise<void> {
   const values = optionValues(arch, given);
   const image = await openMemory(given);
   try {
-    const within = range === undefined ? image.segments : [range];
-    const found = findRoots(image.memory, arch, { within, values, minTables });
+    // A range beyond the image is cut: going through what is no memory takes as long. Beyond 2^56 it is refused as it is.
+    const within =
+      range === undefined || range.end > 1n << 56n
+        ? [range ?? image.segments].flat()
+        : image.segments.flatMap((segment) => intersectRanges<bigint>(segment, range) ?? []);
+    const blank = image.segments.flatMap(({ start, end, stored }) =>
+      start + stored < end ? [{ start: start + stored, end }] : [],
+    );
+    const found = findRoots(image.memory, arch, { within, blank, values, minTables });
     const shown = limit === 0 ? found : found.slice(0, limit);
     if (given.json === true) {
       for (const root of shown) context.output.out(`${jsonLine(foundJson(root))}\n`);
