@@ -3,7 +3,7 @@
 import re
 import time
 
-from machine import fail
+from qemu import fail
 from questions import questions
 from walkers import Arm64, ArmLong, ArmShort, Riscv
 

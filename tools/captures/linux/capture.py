@@ -6,51 +6,24 @@ See README.md beside this file.
 """
 
 import argparse
-import gzip
 import json
 import os
 import re
 import struct
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', 'common'))
 
 from arches import ARCHES
-from machine import Machine, device_tree, initramfs, regions, with_banks
+from device_tree import device_tree, regions, with_banks
+from files import dump, elf_core, initramfs, write_gzip
+from qemu import Machine
 from questions import questions
 
 
 def hexed(values):
     return {name: hex(value) for name, value in values.items() if value is not None}
-
-
-# --- Files -----------------------------------------------------------------------------------------------------------
-
-
-def write_gzip(path, data):
-    with open(path, 'wb') as file, gzip.GzipFile(fileobj=file, mode='wb', compresslevel=9, mtime=0, filename='') as out:
-        out.write(data)
-
-
-def elf_core(pages, machine, page_bytes):
-    """An ELF64 core whose segments are runs of table pages at their physical addresses."""
-    runs = []
-    for address in sorted(pages):
-        if runs and runs[-1][0] + len(runs[-1][1]) == address:
-            runs[-1][1].extend(pages[address])
-        else:
-            runs.append((address, bytearray(pages[address])))
-    offset = 64 + 56 * len(runs)
-    head = b'\x7fELF\x02\x01\x01' + b'\0' * 9
-    head += struct.pack('<HHIQQQIHHHHHH', 4, machine, 1, 0, 64, 0, 0, 64, 56, len(runs), 0, 0, 0)
-    body = bytearray()
-    for address, data in runs:
-        head += struct.pack('<IIQQQQQQ', 1, 4, offset + len(body), 0, address, len(data), len(data), page_bytes)
-        body += data
-    return head + bytes(body)
-
-
-def dump(path, value):
-    with open(path, 'w', encoding='utf8') as file:
-        json.dump(value, file, indent=1)
-        file.write('\n')
 
 
 # --- What the kernel is booted from ----------------------------------------------------------------------------------
@@ -322,7 +295,9 @@ def main():
     arch = ARCHES[given.arch]()
     scratch = os.path.abspath(given.symbols) + '.d'
     os.makedirs(scratch, exist_ok=True)
-    given.initramfs = initramfs(scratch, given.compiler or arch.compiler, arch.wanted)
+    names = ('\n'.join(arch.wanted) + '\n').encode()
+    program = os.path.join(HERE, 'guest.c')
+    given.initramfs = initramfs(scratch, given.compiler or arch.compiler, program, [('symbols', names)])
     given.page = 4096
     if not os.path.exists(given.symbols):
         dump(given.symbols, read_symbols(given, arch))

@@ -5,57 +5,15 @@
  */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
-#include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <unistd.h>
+#include "guest.h"
 
-#define MIB (1UL << 20)
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
 #define PAGEMAP_LINES 600
 
 static unsigned long page;
-
-static void *map(const char *what, unsigned long hint, size_t bytes, int prot, int flags, int fd)
-{
-	void *at = mmap((void *)hint, bytes, prot, flags, fd, 0);
-	if (at == MAP_FAILED)
-		printf("REGION %s failed\n", what);
-	else
-		printf("REGION %s %p %#lx\n", what, at, (unsigned long)bytes);
-	return at;
-}
-
-/* Writes (or reads) one byte every so often. */
-static void touch(void *at, size_t bytes, size_t step, int write)
-{
-	if (at == MAP_FAILED)
-		return;
-	for (size_t i = 0; i < bytes; i += step) {
-		volatile char *byte = (volatile char *)at + i;
-		if (write)
-			*byte = 1;
-		else
-			(void)*byte;
-	}
-}
-
-static void say(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	if (fd >= 0) {
-		if (write(fd, text, strlen(text)) < 0)
-			printf("NOTE %s was refused\n", path);
-		close(fd);
-	}
-}
 
 static void print(const char *tag, const char *path)
 {

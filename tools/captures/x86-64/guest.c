@@ -2,55 +2,13 @@
  * The only program of the guest, started as /init: maps memory in every way that leaves different entries behind, says
  * so on the console, and spins in user mode so that the machine can be stopped with this process's root active.
  */
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <fcntl.h>
-#include <unistd.h>
+#include "guest.h"
 
 #define PAGE 4096UL
-#define MIB (1UL << 20)
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
-
-static void *map(const char *what, unsigned long hint, size_t bytes, int prot, int flags, int fd)
-{
-	void *at = mmap((void *)hint, bytes, prot, flags, fd, 0);
-	if (at == MAP_FAILED)
-		printf("REGION %s failed\n", what);
-	else
-		printf("REGION %s %p %#lx\n", what, at, (unsigned long)bytes);
-	return at;
-}
-
-/* Writes (or reads) one byte of every second page, so that mapped pages alternate with holes. */
-static void touch(void *at, size_t bytes, size_t step, int write)
-{
-	if (at == MAP_FAILED)
-		return;
-	for (size_t i = 0; i < bytes; i += step) {
-		volatile char *byte = (volatile char *)at + i;
-		if (write)
-			*byte = 1;
-		else
-			(void)*byte;
-	}
-}
-
-static void say(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	if (fd >= 0) {
-		if (write(fd, text, strlen(text)) < 0)
-			printf("NOTE %s was refused\n", path);
-		close(fd);
-	}
-}
 
 /* Prints the lines of a file that hold one of some words. */
 static void print(const char *tag, const char *path, const char *const *words)

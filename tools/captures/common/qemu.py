@@ -1,11 +1,10 @@
-"""A QEMU machine that is stopped and looked into: QMP, the debugger stub, guest RAM behind a file, device trees."""
+"""A QEMU machine that is stopped and looked into: QMP, the debugger stub, guest RAM behind a file."""
 
-import gzip
+import functools
 import json
 import os
 import re
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -14,128 +13,6 @@ import time
 
 def fail(text):
     sys.exit(f'error: {text}')
-
-
-# --- The guest's file system -----------------------------------------------------------------------------------------
-
-
-def cpio(entries):
-    """A newc archive of (name, mode, content, device) entries."""
-    out = bytearray()
-
-    def member(inode, name, mode, content, device):
-        header = [inode, mode, 0, 0, 1, 0, len(content), 0, 0, device[0], device[1], len(name) + 1, 0]
-        out.extend(b'070701' + ''.join(f'{value:08x}' for value in header).encode() + name.encode() + b'\0')
-        out.extend(b'\0' * (-len(out) % 4))
-        out.extend(content)
-        out.extend(b'\0' * (-len(out) % 4))
-
-    for inode, entry in enumerate(entries, 1):
-        member(inode, *entry)
-    member(0, 'TRAILER!!!', 0, b'', (0, 0))
-    return bytes(out)
-
-
-def initramfs(directory, compiler, names):
-    """The guest's only program, and the symbols that it should look up."""
-    program = os.path.join(directory, 'init')
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'guest.c')
-    subprocess.run([compiler, '-O1', '-static', '-s', '-o', program, source], check=True)
-    with open(program, 'rb') as file:
-        init = file.read()
-    path = os.path.join(directory, 'initramfs.gz')
-    files = [
-        ('dev', 0o40755, b'', (0, 0)),
-        ('dev/console', 0o20600, b'', (5, 1)),
-        ('init', 0o100755, init, (0, 0)),
-        ('symbols', 0o100644, ('\n'.join(names) + '\n').encode(), (0, 0)),
-    ]
-    with gzip.open(path, 'wb') as file:
-        file.write(cpio(files))
-    return path
-
-
-# --- Device trees ----------------------------------------------------------------------------------------------------
-
-
-def device_tree(blob):
-    """(path, properties) of all nodes, and the reservation block, of a flattened device tree."""
-    _, _, structs, strings, reservations = struct.unpack_from('>5I', blob)
-    reserved = []
-    while True:
-        start, size = struct.unpack_from('>QQ', blob, reservations)
-        if size == 0:
-            break
-        reserved.append((start, size))
-        reservations += 16
-    nodes = []
-    path = []
-    stack = []
-    at = structs
-    while True:
-        (token,) = struct.unpack_from('>I', blob, at)
-        at += 4
-        if token == 1:
-            end = blob.index(b'\0', at)
-            path.append(blob[at:end].decode())
-            stack.append({})
-            nodes.append(('/'.join(path) or '/', stack[-1]))
-            at = (end + 4) & ~3
-        elif token == 2:
-            path.pop()
-            stack.pop()
-        elif token == 3:
-            size, name = struct.unpack_from('>II', blob, at)
-            text = blob[strings + name : blob.index(b'\0', strings + name)].decode()
-            stack[-1][text] = (at + 8, blob[at + 8 : at + 8 + size])
-            at = (at + 8 + size + 3) & ~3
-        elif token == 9:
-            return nodes, reserved
-
-
-def cells(content):
-    return list(struct.unpack(f'>{len(content) // 4}I', content))
-
-
-def regions(content, root):
-    """The (address, size) pairs of a `reg` under the root."""
-    wide_address = cells(root['#address-cells'][1])[0]
-    wide_size = cells(root['#size-cells'][1])[0]
-    words = cells(content)
-    out = []
-    while words:
-        number = lambda count: sum(word << (32 * (count - 1 - i)) for i, word in enumerate(words[:count]))
-        address = number(wide_address)
-        words = words[wide_address:]
-        size = number(wide_size)
-        words = words[wide_size:]
-        out.append((address, size))
-    return out
-
-
-def with_banks(blob, banks):
-    """The tree with other memory banks: the `reg` of /memory grows or shrinks in place."""
-    nodes, _ = device_tree(blob)
-    root = nodes[0][1]
-    (offset, content) = next(each['reg'] for path, each in nodes if re.match(r'/memory(@|$)', path))
-    word = lambda value, count: b''.join(struct.pack('>I', value >> (32 * i) & 0xFFFFFFFF) for i in reversed(range(count)))
-    wide_address = cells(root['#address-cells'][1])[0]
-    wide_size = cells(root['#size-cells'][1])[0]
-    fresh = b''.join(word(base, wide_address) + word(size, wide_size) for base, size in banks)
-    grown = len(fresh) - len(content)
-    out = bytearray(blob[: offset - 8] + struct.pack('>I', len(fresh)) + blob[offset - 4 : offset])
-    out += fresh + blob[offset + len(content) :]
-    # Everything behind the structure block moves; the size of the block is the last word of the header.
-    total, structs, strings, reservations = struct.unpack_from('>4I', out, 4)
-    strings += grown if strings > offset else 0
-    reservations += grown if reservations > offset else 0
-    struct.pack_into('>4I', out, 4, total + grown, structs, strings, reservations)
-    (size,) = struct.unpack_from('>I', out, 36)
-    struct.pack_into('>I', out, 36, size + grown)
-    return bytes(out)
-
-
-# --- Channels --------------------------------------------------------------------------------------------------------
 
 
 def connect(path):
@@ -292,8 +169,12 @@ class Machine:
         channels += ['-gdb', f'unix:{inside("gdb")},server=on,wait=off', '-no-reboot', '-S', '-display', 'none']
         self.process = subprocess.Popen([program, *options, '-object', backend, *channels])
         self.qmp = Qmp(inside('qmp'))
-        self.gdb = Gdb(inside('gdb'))
         self.ram = Ram(inside('ram'), base, memory << 20)
+
+    @functools.cached_property
+    def gdb(self):
+        # Not before it is needed: a debugger that is there is told of every stop.
+        return Gdb(os.path.join(self.directory, 'gdb'))
 
     def close(self):
         self.process.kill()
