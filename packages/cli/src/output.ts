@@ -22,6 +22,11 @@ export function jsonLine(value: PrintableObject): string {
   return JSON.stringify(value, (_, member: unknown) => (typeof member === 'bigint' ? hex(member) : member));
 }
 
+/** A number with what it counts: `1 error`, `2 errors`. */
+export function counted(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}
+
 /** A table without borders, columns two spaces apart. */
 export function plainTable(rows: readonly (readonly string[])[], head?: readonly string[]): string {
   const table = new Table({

@@ -186,6 +186,14 @@ describe('walk, access and dump', () => {
     expect(user.lines[0]).toMatchObject({ allowed: false, fault: { code: 12 } });
   });
 
+  test('dump ends after as many lines as it may print', async () => {
+    const args = ['dump', '--image', image, '--registers', registers, '--root', 'kernel'];
+    const all = (await pagefold(...args)).out.trimEnd().split('\n');
+    expect((await pagefold(...args, '--limit', '2')).out).toBe(`${all.slice(0, 2).join('\n')}\nand more (--limit 2)\n`);
+    expect((await pagefold(...args, '--limit', String(all.length))).out.trimEnd().split('\n')).toEqual(all);
+    expect((await pagefold(...args, '--limit', '3', '--json')).out.trimEnd().split('\n')).toHaveLength(3);
+  });
+
   test('dump folds neighbours; --raw shows entries; --range limits', async () => {
     const args = ['dump', '--image', image, '--registers', registers, '--root', 'kernel', '--json'];
     const folded = await pagefold(...args, '--range', '0xffffffff80000000+16M');

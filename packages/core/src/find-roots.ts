@@ -77,12 +77,27 @@ class Form {
     return root;
   }
 
-  found({ address, users, tables, rootBytes: _, ...rest }: RootSurvey): FoundRoot {
+  /** Do the options name a root at that address? A register may be too narrow for it. */
+  #names(options: OptionValues, address: PhysAddr): boolean {
+    try {
+      const [root] = this.#arch.roots({ ...this.#values, ...options });
+      return root?.address === address && root.fault === undefined;
+    } catch (error) {
+      if (error instanceof ArgumentError) return false;
+      throw error;
+    }
+  }
+
+  /** What is found, unless no registers select it. */
+  found({ address, users, tables, rootBytes: _, ...rest }: RootSurvey): FoundRoot | undefined {
     const at = phys(address);
+    const options = this.#form.options(at, users);
+    if (!this.#names(options, at)) return undefined;
     return {
       address: at,
       form: this.label,
-      options: this.#form.options(at, users),
+      options,
+      // All roots of a form share one paging.
       root: { ...this.plain(users), address: at },
       tables: tables.length,
       tableBytes: tables.reduce((sum, { bytes }) => sum + BigInt(bytes), 0n),
@@ -153,9 +168,9 @@ const PIECE = 0x400;
 class Taken {
   readonly #pieces = new Map<number, TakenTable[]>();
 
-  /** Takes the tables of a root; answers false, and takes none, if one of them is part of something else already. */
-  take(form: Form, { tables }: RootSurvey): boolean {
-    const fits = tables.every((table) =>
+  /** Is no table of a root part of something else already? */
+  fits(form: Form, { tables }: RootSurvey): boolean {
+    return tables.every((table) =>
       this.#near(table).every(
         (known) =>
           known.start >= table.start + table.bytes ||
@@ -163,7 +178,9 @@ class Taken {
           (known.form === form && known.start === table.start && known.level === table.level),
       ),
     );
-    if (!fits) return false;
+  }
+
+  take(form: Form, { tables }: RootSurvey): void {
     for (const table of tables) {
       for (const piece of piecesOf(table)) {
         const list = this.#pieces.get(piece) ?? [];
@@ -171,7 +188,6 @@ class Taken {
         this.#pieces.set(piece, list);
       }
     }
-    return true;
   }
 
   #near(table: SurveyedTable): TakenTable[] {
@@ -213,7 +229,13 @@ export function findRoots(memory: Memory, arch: Architecture, options: FindRoots
   const alike = plausible.filter(({ form }) => form === best.form);
   const others = plausible.filter(({ form }) => form !== best.form);
   const taken = new Taken();
-  return [...alike, ...others]
-    .filter(({ form, survey }) => taken.take(form, survey))
-    .map(({ form, survey }) => form.found(survey));
+  const found: FoundRoot[] = [];
+  for (const { form, survey } of [...alike, ...others]) {
+    if (!taken.fits(form, survey)) continue;
+    const root = form.found(survey);
+    if (root === undefined) continue;
+    taken.take(form, survey);
+    found.push(root);
+  }
+  return found;
 }

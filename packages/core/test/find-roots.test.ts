@@ -279,6 +279,29 @@ describe('a search for roots', () => {
     }
   });
 
+  it('leaves out what no registers can select', () => {
+    const bytes = 0x10_0000n;
+    const memory = new SparseMemory(within(bytes));
+    const paging = toyPaging(3);
+    const low = START + 0x1000n;
+    const high = START + 0x8_0000n;
+    plant(memory, paging, low, 16n);
+    plant(memory, paging, high, 16n);
+    const search = (roots: Architecture['roots']) =>
+      findRoots(memory, machine({ toy: paging }, { roots }), { within: within(bytes) }).map(({ address }) => address);
+    const plain = (address: unknown) => [{ paging, address: address as bigint }];
+    expect(search(({ root }) => plain(root)).sort()).toEqual([low, high]);
+    const narrow: Architecture['roots'] = ({ root }) => {
+      if ((root as bigint) >= high) throw new ArgumentError('register-width', 'too wide');
+      return plain(root);
+    };
+    expect(search(narrow)).toEqual([low]);
+    expect(search(({ root }) => plain((root as bigint) & 0xfffffn))).toEqual([]);
+    expect(search(({ root }) => plain(root).map((made) => (root === low ? { ...made, fault: 'off' } : made)))).toEqual([
+      high,
+    ]);
+  });
+
   it('refuses what it cannot search', () => {
     const memory = new SparseMemory();
     const arch = machine({ toy: toyPaging(3) });

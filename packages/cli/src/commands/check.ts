@@ -5,7 +5,7 @@ import pc from 'picocolors';
 import { EXIT_FOUND, UsageError } from '../errors.ts';
 import type { Context } from '../main.ts';
 import { parseNumber, parseRange } from '../numbers.ts';
-import { jsonLine, type PrintableObject } from '../output.ts';
+import { counted, jsonLine, type PrintableObject } from '../output.ts';
 import { addTargetOptions, openTarget, type TargetOptions } from '../target.ts';
 
 const COLOURS = { error: pc.red, warning: pc.yellow, info: pc.dim } as const;
@@ -82,7 +82,7 @@ async function check(given: TargetOptions, context: Context): Promise<void> {
     const summary =
       given.json === true
         ? jsonLine({ type: 'summary', errors, warnings, infos, tables, size: tableBytes })
-        : `${tables} tables (${sizeText(tableBytes)}): ${errors} errors, ${warnings} warnings, ${infos} remarks`;
+        : `${counted(tables, 'table')} (${sizeText(tableBytes)}): ${counted(errors, 'error')}, ${counted(warnings, 'warning')}, ${counted(infos, 'remark')}`;
     context.output.out(`${summary}\n`);
     if (errors > 0) context.exitCode = EXIT_FOUND;
   } finally {

@@ -73,12 +73,26 @@ function rawText(line: DumpLine, paging: Paging): string {
   return `${text}  ${hex(line.range.slot)}: ${hex(line.range.entry, paging.format.entryBytes * 2)}`;
 }
 
+/** Ends a dump when enough was printed: a table that points to itself maps more than anybody can read. */
+class Enough extends Error {}
+
+/** Calls a printer so many times, then ends with {@link Enough}. */
+function atMost(limit: number, print: (line: DumpLine) => void): (line: DumpLine) => void {
+  let left = limit;
+  return (line) => {
+    if (left === 0) throw new Enough();
+    left--;
+    print(line);
+  };
+}
+
 /** Adds the command. */
 export function addDump(program: Command, context: Context): void {
   addTargetOptions(program.command('dump').description('print everything that is mapped, equal neighbours folded'))
     .option('--range <range>', 'only START-END or START+SIZE, made larger to whole pages')
     .option('--raw', 'one line per leaf entry, with its address and word')
     .option('--markers <file>', 'print names between lines: a file of ADDRESS NAME lines')
+    .option('--limit <n>', 'end after so many lines (not given: print all)')
     .option('--exit-code', 'exit with 1 if a malformed entry or a table outside memory was met')
     .addHelpText(
       'after',
@@ -94,13 +108,14 @@ Examples:
         typeof given.range === 'string' ? parseRange(given.range, '--range') : { start: 0n, end: 1n << 64n };
       const markers = typeof given.markers === 'string' ? readMarkers(given.markers) : [];
       const raw = given.raw === true;
+      const limit = typeof given.limit === 'string' ? Number(parseNumber(given.limit, '--limit', 32)) : Infinity;
       const target = await openTarget(given);
       try {
         const paging = (target.space.roots[0] as NonNullable<(typeof target.space.roots)[number]>).paging;
         dump(
           target.space,
           alignRangeOut(range, paging.pageBytes),
-          (line) => {
+          atMost(limit, (line) => {
             if (line.type === 'odd' && given.exitCode === true) context.exitCode = EXIT_FOUND;
             if (given.json === true) {
               context.output.out(`${jsonLine(dumpJson(line, raw))}\n`);
@@ -110,9 +125,12 @@ Examples:
             context.output.out(
               `${line.type === 'odd' ? pc.red(text) : line.type === 'marker' ? pc.bold(text) : text}\n`,
             );
-          },
+          }),
           { markers, fold: !raw },
         );
+      } catch (error) {
+        if (!(error instanceof Enough)) throw error;
+        if (given.json !== true) context.output.out(`and more (--limit ${limit})\n`);
       } finally {
         target[Symbol.dispose]();
       }

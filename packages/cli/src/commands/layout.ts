@@ -23,7 +23,7 @@ import { EXIT_FOUND, UsageError } from '../errors.ts';
 import { readText, writeResult } from '../files.ts';
 import type { Context } from '../main.ts';
 import { parseNumber, parseRange, parseSize } from '../numbers.ts';
-import { jsonLine, type PrintableObject, plainTable } from '../output.ts';
+import { counted, jsonLine, type PrintableObject, plainTable } from '../output.ts';
 import { architectureNamed, architectures } from '../registry.ts';
 import { addSharedOptions, camel, refuseForeign } from '../shared-options.ts';
 
@@ -133,10 +133,6 @@ function writeSvg(path: string, layouts: readonly Layout[], hint: string, contex
     return;
   }
   writeResult('--svg', path, svg);
-}
-
-function counted(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }
 
 function check(paths: readonly string[], given: Given, context: Context): void {
