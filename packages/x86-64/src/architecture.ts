@@ -16,6 +16,7 @@ import {
 import { x86Access } from './access.ts';
 import { usesPcid, type X86Cpu, type X86Registers, x86FeaturesOf, x86LevelsOf, x86Root } from './configuration.ts';
 import { MAX_PHYSICAL_BITS, x86Paging } from './geometry.ts';
+import { x86Layouts } from './layout/provider.ts';
 import { cr3, cr3Pcid, x86Registers } from './registers.ts';
 import { x86RootForms } from './root-forms.ts';
 import { X86_ELF, x86RootRegisters } from './root-registers.ts';
@@ -113,6 +114,7 @@ export const x86: Architecture = {
       ),
     ];
   },
+  layouts: x86Layouts,
 };
 
 /**
