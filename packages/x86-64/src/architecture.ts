@@ -15,6 +15,7 @@ import {
 } from '@pagefold/core';
 import { x86Access } from './access.ts';
 import { usesPcid, type X86Cpu, type X86Registers, x86FeaturesOf, x86LevelsOf, x86Root } from './configuration.ts';
+import { x86Fences } from './fence-provider.ts';
 import { MAX_PHYSICAL_BITS, x86Paging } from './geometry.ts';
 import { x86Layouts } from './layout/provider.ts';
 import { cr3, cr3Pcid, x86Registers } from './registers.ts';
@@ -115,6 +116,7 @@ export const x86: Architecture = {
     ];
   },
   layouts: x86Layouts,
+  fences: x86Fences,
 };
 
 /**

@@ -5,6 +5,7 @@ export * from './configuration.ts';
 export * from './faults.ts';
 export * from './format.ts';
 export * from './geometry.ts';
+export * from './invalidation-plan.ts';
 export * from './layout/create.ts';
 export * from './linux-bits.ts';
 export * from './linux-layout.ts';
