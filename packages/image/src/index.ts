@@ -3,7 +3,7 @@
  * `@pagefold/image/node` adds files.
  */
 export { type ByteSource, bufferSource } from './byte-source.ts';
-export type { SourceHint } from './detect.ts';
+export type { SourceHint, SourceKind } from './detect.ts';
 export { Dtb, type DtbHeader, type DtbReservation, parseDtb } from './dtb.ts';
 export { DtbNode, type DtbReg } from './dtb-node.ts';
 export {
