@@ -154,12 +154,29 @@ export class LevelCodec {
   #buildTable(): void {
     const low = (1n << BigInt(LOW_BITS)) - 1n;
     const everything = [...this.shapes.map(({ tests }) => tests), ...this.#rules.map(({ tests }) => tests)];
+    const own = everything.map((tests) => Number(tests.mask & low));
+    // Words have few codes, and what is left to test depends on few low bits: each answer is worked out once.
+    const known = new Map<number, { readonly by: number; readonly rests: Map<number, Halves> }>();
     for (let bits = 0; bits < 1 << LOW_BITS; bits++) {
       const code = this.#judge(bits, 0);
-      let rest = 0n;
-      for (const tests of everything) rest |= this.#settled(tests, code) ? 0n : tests.residual(low, BigInt(bits));
-      const { lo, hi } = halves(rest);
-      this.codes.set([lo, hi, code], bits << 2);
+      let found = known.get(code);
+      if (found === undefined) {
+        const by = own.reduce(
+          (all, each, i) => all | (this.#settled(everything[i] as CompiledTests, code) ? 0 : each),
+          0,
+        );
+        found = { by, rests: new Map() };
+        known.set(code, found);
+      }
+      let rest = found.rests.get(bits & found.by);
+      if (rest === undefined) {
+        const open = everything.filter((tests) => !this.#settled(tests, code));
+        rest = halves(open.reduce((all, tests) => all | tests.residual(low, BigInt(bits)), 0n));
+        found.rests.set(bits & found.by, rest);
+      }
+      this.codes[bits << 2] = rest.lo;
+      this.codes[(bits << 2) + 1] = rest.hi;
+      this.codes[(bits << 2) + 2] = code;
     }
   }
 
