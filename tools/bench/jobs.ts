@@ -258,22 +258,28 @@ function mapJobs(): Job[] {
   ];
 }
 
-/** A job that changes pages that were mapped before, which is not timed. */
-function editJob(reference: string, title: string, edit: (space: AddressSpace, range: VirtRange) => void): Job {
+/** A job that changes pages that were mapped before, which is not timed: all of them, so many a call. */
+function editJob(
+  reference: string,
+  title: string,
+  pages: number,
+  step: number,
+  edit: (space: AddressSpace, range: VirtRange) => void,
+): Job {
   return {
     reference,
     title,
-    operations: CALLS,
+    operations: pages,
     unit: 'page',
     run() {
       const memory = new SparseMemory();
       const space = spaceIn(memory);
-      mapAll(space, CALLS);
+      mapAll(space, pages);
       return time(
         () => {
-          for (let i = 0; i < CALLS; i++) {
+          for (let i = 0; i < pages; i += step) {
             const start = VA + BigInt(i) * 4096n;
-            edit(space, { start, end: start + 4096n });
+            edit(space, { start, end: start + BigInt(step) * 4096n });
           }
         },
         () => foldMemory(memory),
@@ -283,9 +289,13 @@ function editJob(reference: string, title: string, edit: (space: AddressSpace, r
 }
 
 function editJobs(): Job[] {
+  const remove = (space: AddressSpace, range: VirtRange): void => void unmap(space, range);
+  const forbid = (space: AddressSpace, range: VirtRange): void => void protect(space, range, { clear: 4n });
   return [
-    editJob('unmap', 'unmap 128 Ki pages, one page a call', (space, range) => unmap(space, range)),
-    editJob('protect', 'protect 128 Ki pages, one page a call', (space, range) => protect(space, range, { clear: 4n })),
+    editJob('unmap-range', 'unmap 1 Mi pages in one call', PAGES, PAGES, remove),
+    editJob('protect-range', 'protect 1 Mi pages in one call', PAGES, PAGES, forbid),
+    editJob('unmap', 'unmap 128 Ki pages, one page a call', CALLS, 1, remove),
+    editJob('protect', 'protect 128 Ki pages, one page a call', CALLS, 1, forbid),
   ];
 }
 

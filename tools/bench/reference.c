@@ -92,6 +92,16 @@ __attribute__((noinline)) static int change_page(uint64_t root, uint64_t va, uin
   return 0;
 }
 
+static void change_range(uint64_t root, uint64_t va, uint64_t bytes, uint64_t keep) {
+  uint64_t end = va + bytes;
+  while (va < end) {
+    uint64_t *table = leaf_table(root, va, 1);
+    for (unsigned i = va >> 12 & 511; i < 512 && va < end; i++, va += 4096) {
+      if (table[i] & V) table[i] &= keep;
+    }
+  }
+}
+
 // ---- translating ----
 
 static inline uint64_t walk(uint64_t root, uint64_t va) {
@@ -274,6 +284,17 @@ static double run(const char *job, const char *elf, uint64_t root) {
     for (uint64_t i = 0; i < CALLS; i++) {
       if (change_page(table, VA + i * 4096, keep)) abort();
     }
+    double time = now() - started;
+    check = fold(host(TABLES), TABLE_BYTES / 8);
+    munmap(bank, TABLE_BYTES);
+    return time;
+  }
+  if (!strcmp(job, "unmap-range") || !strcmp(job, "protect-range")) {
+    new_bank();
+    uint64_t table = new_table(1), keep = !strcmp(job, "protect-range") ? ~(uint64_t)W : 0;
+    map_range(table, VA, PA, PAGES * 4096, ATTRIBUTES, 1);
+    started = now();
+    change_range(table, VA, PAGES * 4096, keep);
     double time = now() - started;
     check = fold(host(TABLES), TABLE_BYTES / 8);
     munmap(bank, TABLE_BYTES);

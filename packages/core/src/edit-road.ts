@@ -46,6 +46,13 @@ export interface EditStep {
   check(paging: Paging, shape: CompiledShape, lo: number, hi: number): void;
   /** Changes the leaf under a cursor. Cannot fail. */
   write(cursor: Cursor, log: ChangeLog): void;
+  /**
+   * How many entries from a cursor on, at most `most`, are leaves to which the same is done as to the one that the cursor
+   * read last, so that what was checked of that one holds for them.
+   */
+  row(cursor: Cursor, most: number): number;
+  /** Changes so many. Cannot fail. */
+  writeRow(cursor: Cursor, slots: number, log: ChangeLog): void;
 }
 
 /** Does the edited range cover all that the entry under a cursor covers? */
@@ -72,6 +79,51 @@ class DoneTables<T> {
   }
 }
 
+/**
+ * Where a row may go on: behind a leaf that was dealt with by itself, or behind the row so far. Its cursor still holds
+ * that leaf (or one like it) then, also where the next slot is the first of the next table. Rows of holes are passed
+ * over, too.
+ */
+class RowPlace {
+  #va = Number.NaN;
+  #level = 0;
+  #inHole = false;
+
+  /** A hole was passed over: where there is one there are more. */
+  hole(): void {
+    this.#inHole = true;
+  }
+
+  /** How many slots from a cursor on are holes like the one before. */
+  holes(cursor: Cursor): number {
+    if (!this.#inHole) return 0;
+    this.#inHole = false;
+    return cursor.zeros();
+  }
+
+  /** A leaf was dealt with: what follows may be like it. Runs are dealt with entry by entry. */
+  follow(cursor: Cursor): void {
+    if (shapeAt(cursor).runEntries > 1) return;
+    this.#va = cursor.entryVa + cursor.span;
+    this.#level = cursor.level;
+  }
+
+  /** Does a cursor stand where a row may go on? */
+  here(cursor: Cursor): boolean {
+    return cursor.entryVa === this.#va && cursor.level === this.#level;
+  }
+
+  /** So many slots from a cursor on belong to the row. */
+  take(cursor: Cursor, slots: number): void {
+    this.#va += slots * cursor.span;
+  }
+}
+
+/** How many entries from a cursor on end within the traversed range and at or below an address. */
+function wholeSlots(cursor: Cursor, end: number): number {
+  return Math.floor((Math.min(cursor.tableEnd, end) - cursor.entryVa) / cursor.span);
+}
+
 /** Looks at everything that will be touched, so that nothing can fail once something was written. */
 class Inspection implements Visitor, Part {
   readonly asked: Stretch;
@@ -83,6 +135,8 @@ class Inspection implements Visitor, Part {
   readonly #refuseHoles: boolean;
   readonly #step: EditStep;
   readonly #probe: SlotProbe;
+  readonly #entryBytes: number;
+  readonly #place = new RowPlace();
   #done: DoneTables<true> | undefined;
 
   constructor(space: AddressSpace, asked: Stretch, { partial, holes }: EditWays, step: EditStep) {
@@ -92,6 +146,16 @@ class Inspection implements Visitor, Part {
     this.#refuseHoles = holes === 'refuse';
     this.#step = step;
     this.#probe = new SlotProbe(space.memory);
+    this.#entryBytes = asked.root.paging.format.entryBytes;
+  }
+
+  bulk(cursor: Cursor): number {
+    const holes = this.#place.holes(cursor);
+    if (holes > 0 || !this.#place.here(cursor)) return holes;
+    const slots = this.#step.row(cursor, wholeSlots(cursor, this.asked.end));
+    this.#probe.prove(cursor.slot, slots * this.#entryBytes);
+    this.#place.take(cursor, slots);
+    return slots;
   }
 
   table(cursor: Cursor): Action | undefined {
@@ -111,6 +175,7 @@ class Inspection implements Visitor, Part {
     if (across) this.#widen(leafStart, leafEnd);
     // A leaf that will be split is not what gets changed: its pieces are, and splitting tells what those are.
     this.inspect(cursor, !across || this.#partial !== 'split');
+    if (!across) this.#place.follow(cursor);
     if (cursor.va !== start || cursor.tableEnd !== end) return;
     this.footLevel = cursor.level;
     this.foot = cursor.table;
@@ -123,7 +188,10 @@ class Inspection implements Visitor, Part {
   }
 
   hole(cursor: Cursor): undefined {
-    if (!this.#refuseHoles) return;
+    if (!this.#refuseHoles) {
+      this.#place.hole();
+      return;
+    }
     throw new NotMappedError('not-mapped', 'part of the range is not mapped', { va: cursor.va, level: cursor.level });
   }
 
@@ -180,6 +248,7 @@ class Edit implements Visitor {
   #noted = Number.NEGATIVE_INFINITY;
   /** Takes the notes of what is noted already. */
   #unheard: ChangeLog | undefined;
+  readonly #place = new RowPlace();
 
   constructor(part: Part, step: EditStep, log: ChangeLog) {
     this.#part = part;
@@ -200,6 +269,23 @@ class Edit implements Visitor {
     const before = this.#log.entries;
     this.#step.write(cursor, this.#log);
     if (this.#log.entries > before) this.#finest = Math.min(this.#finest, cursor.level);
+    this.#place.follow(cursor);
+  }
+
+  hole(): undefined {
+    this.#place.hole();
+  }
+
+  bulk(cursor: Cursor): number {
+    const holes = this.#place.holes(cursor);
+    if (holes > 0 || !this.#place.here(cursor) || cursor.va < this.#noted) return holes;
+    const slots = this.#step.row(cursor, wholeSlots(cursor, this.#part.asked.end));
+    if (slots === 0) return 0;
+    const before = this.#log.entries;
+    this.#step.writeRow(cursor, slots, this.#log);
+    if (this.#log.entries > before) this.#finest = Math.min(this.#finest, cursor.level);
+    this.#place.take(cursor, slots);
+    return slots;
   }
 
   table(cursor: Cursor): Action | undefined {

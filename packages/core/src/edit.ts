@@ -37,6 +37,8 @@ export function unmap(space: AddressSpace, range: VirtRange, options: EditOption
   return edit(space, range, { partial, holes }, options.allocator, REMOVAL);
 }
 
+const NO_BITS: Halves = { lo: 0, hi: 0 };
+
 const REMOVAL: EditStep = {
   cause: 'removed',
   check() {},
@@ -44,6 +46,14 @@ const REMOVAL: EditStep = {
     cursor.store(0, 0);
     log.note(cursor.entryVa, cursor.entryVa + cursor.span, 'removed', cursor.level, cursor.span);
     log.entries++;
+  },
+  row(cursor, most) {
+    return cursor.alike(most);
+  },
+  writeRow(cursor, slots, log) {
+    cursor.rewrite(slots, NO_BITS, NO_BITS);
+    log.note(cursor.entryVa, cursor.entryVa + slots * cursor.span, 'removed', cursor.level, cursor.span);
+    log.entries += slots;
   },
 };
 
@@ -95,6 +105,34 @@ function changed(paging: Paging, compiled: CompiledShape, word: bigint, change: 
   return paging.leafBits(compiled, bits);
 }
 
+/** The bits that a change sets or clears. */
+function changedBits(compiled: CompiledShape, change: AttributeChange): bigint {
+  if (!('fields' in change)) return (change.set ?? 0n) | (change.clear ?? 0n);
+  return compiled.fields
+    .filter(({ name }) => Object.hasOwn(change.fields, name))
+    .reduce((bits, field) => bits | rangesMask(field.bits), 0n);
+}
+
+/**
+ * The bits of a leaf outside its address that are changed or have a say in what it is. What lies where smaller leaves have
+ * address bits goes when a leaf is changed.
+ */
+function decisiveBits(paging: Paging, compiled: CompiledShape, change: AttributeChange): bigint {
+  const codec = paging.levels.find(({ shapes }) => shapes.includes(compiled));
+  const tested = codec === undefined ? -1n : join(codec.tested.lo, codec.tested.hi);
+  return (tested | changedBits(compiled, change) | addressBits(compiled)) & ~compiled.address.mask;
+}
+
+/** What is known of a shape and a change. */
+interface KnownShape {
+  /** The bits of its address. */
+  readonly mask: Halves;
+  /** See {@link decisiveBits}; worked out when there is a row. */
+  decisive: Halves | undefined;
+  /** What its attributes become. */
+  readonly words: Map<bigint, Halves>;
+}
+
 /**
  * What attributes become by one change, each worked out once. Neighbours mostly share them: the last answer is looked at
  * first.
@@ -104,7 +142,7 @@ class Protection implements EditStep {
   readonly #change: AttributeChange;
   /** The address bits of the shape that was last asked for. */
   #mask: Halves = { lo: 0, hi: 0 };
-  readonly #known = new Map<CompiledShape, { readonly mask: Halves; readonly words: Map<bigint, Halves> }>();
+  readonly #known = new Map<CompiledShape, KnownShape>();
   #compiled: CompiledShape | undefined;
   #words: Map<bigint, Halves> = new Map();
   #lo = 0;
@@ -143,6 +181,31 @@ class Protection implements EditStep {
     log.entries++;
   }
 
+  row(cursor: Cursor, most: number): number {
+    const { lo, hi } = this.#outcome(cursor.root.paging, shapeAt(cursor), cursor.lo, cursor.hi);
+    // Where attributes and address share bits, entries that agree need not change alike.
+    if (((lo & this.#mask.lo) | (hi & this.#mask.hi)) !== 0) return 0;
+    return cursor.agreeing(this.#decisive(cursor), most);
+  }
+
+  writeRow(cursor: Cursor, slots: number, log: ChangeLog): void {
+    const { lo, hi } = this.#outcome(cursor.root.paging, shapeAt(cursor), cursor.lo, cursor.hi);
+    const decisive = this.#decisive(cursor);
+    if ((((lo ^ cursor.lo) & decisive.lo) | ((hi ^ cursor.hi) & decisive.hi)) === 0) return;
+    const keep = { lo: ~decisive.lo, hi: ~decisive.hi };
+    cursor.rewrite(slots, keep, { lo: lo & decisive.lo, hi: hi & decisive.hi });
+    log.note(cursor.entryVa, cursor.entryVa + slots * cursor.span, 'changed', cursor.level, cursor.span);
+    log.entries += slots;
+  }
+
+  /** Where leaves agree in these bits with the one under a cursor, they are changed alike. */
+  #decisive(cursor: Cursor): Halves {
+    const compiled = shapeAt(cursor);
+    const known = this.#known.get(compiled) as KnownShape;
+    known.decisive ??= halves(decisiveBits(cursor.root.paging, compiled, this.#change));
+    return known.decisive;
+  }
+
   /** The entry, but for its address, with the new attributes. */
   #outcome(paging: Paging, compiled: CompiledShape, lo: number, hi: number): Halves {
     if (compiled !== this.#compiled) this.#turnTo(compiled);
@@ -162,7 +225,11 @@ class Protection implements EditStep {
   }
 
   #turnTo(compiled: CompiledShape): void {
-    const known = this.#known.get(compiled) ?? { mask: halves(compiled.address.mask), words: new Map() };
+    const known = this.#known.get(compiled) ?? {
+      mask: halves(compiled.address.mask),
+      decisive: undefined,
+      words: new Map<bigint, Halves>(),
+    };
     this.#known.set(compiled, known);
     this.#compiled = compiled;
     this.#mask = known.mask;

@@ -109,6 +109,8 @@ export class LevelCodec {
    * zero. If they are not, only {@link classify} can tell.
    */
   readonly codes: Int32Array = new Int32Array(1 << (LOW_BITS + 2));
+  /** All bits that any test of this level looks at: no other bit has a say in what a word is. */
+  readonly tested: Halves;
 
   constructor(format: CompleteFormat, level: Level, features: ReadonlySet<string>, paBits: number) {
     this.level = level;
@@ -123,7 +125,9 @@ export class LevelCodec {
       .flatMap((rule) => this.#compileRule(rule, features, paBits));
     this.leaves = this.shapes.filter(({ kind }) => kind === LEAF).sort((a, b) => a.leafBytes - b.leafBytes);
     this.table = level.level === 0 ? undefined : this.shapes.find(({ kind }) => kind === TABLE);
-    this.#buildTable();
+    const everything = [...this.shapes, ...this.#rules].map(({ tests }) => tests);
+    this.tested = halves(everything.reduce((bits, { mask }) => bits | mask, 0n));
+    this.#buildTable(everything);
   }
 
   /** Rules speak of shapes; those about addresses depend on the shape and become one rule each. */
@@ -151,9 +155,8 @@ export class LevelCodec {
   }
 
   /** For each value of the low bits: the code when the residual bits are zero, and which bits those are. */
-  #buildTable(): void {
+  #buildTable(everything: readonly CompiledTests[]): void {
     const low = (1n << BigInt(LOW_BITS)) - 1n;
-    const everything = [...this.shapes.map(({ tests }) => tests), ...this.#rules.map(({ tests }) => tests)];
     const own = everything.map((tests) => Number(tests.mask & low));
     // Words have few codes, and what is left to test depends on few low bits: each answer is worked out once.
     const known = new Map<number, { readonly by: number; readonly rests: Map<number, Halves> }>();
@@ -205,6 +208,20 @@ export class LevelCodec {
     const at = (lo & ((1 << LOW_BITS) - 1)) << 2;
     const rest = (lo & (codes[at] as number)) | (hi & (codes[at + 1] as number));
     return rest === 0 ? (codes[at + 2] as number) : this.#judge(lo, hi);
+  }
+
+  /**
+   * Bits by which words are known to have the same code as this one: those that agree with it there. Nothing if the
+   * table over the low bits does not tell what this word is.
+   */
+  telling(lo: number, hi: number): Halves | undefined {
+    const { codes } = this;
+    const low = (1 << LOW_BITS) - 1;
+    const at = (lo & low) << 2;
+    const restLo = codes[at] as number;
+    const restHi = codes[at + 1] as number;
+    if (((lo & restLo) | (hi & restHi)) !== 0) return undefined;
+    return { lo: (low & this.tested.lo) | restLo, hi: restHi };
   }
 
   /** Why a word is malformed, all reasons in checking order; for an empty word its own reason; else nothing. */

@@ -4,10 +4,12 @@
  * Addresses are exact numbers (multiples of 4 KiB below 2^64), entries two 32-bit words. One cursor per level serves all
  * traversals of a root that do not overlap in time; visiting an entry allocates nothing.
  */
+import type { Halves } from './compiled.ts';
 import { MemoryError } from './errors.ts';
 import { type CompiledShape, EMPTY, LEAF, type LevelCodec, TABLE } from './level-codec.ts';
 import type { Memory, MemoryWindow } from './memory.ts';
 import type { Root, Stretch } from './space.ts';
+import { endOfBits, endOfCode, endOfZeros, rewriteWords } from './word-rows.ts';
 
 /** What a visitor wants next. */
 export const DESCEND = 0;
@@ -154,18 +156,8 @@ export class Cursor {
   zeros(): number {
     const first = this.#zeroIsEmpty ? this.#at() : -1;
     if (first < 0) return 0;
-    const words = this.#words;
-    const step = this.#step;
-    const end = Math.min(first + this.slotsLeft * step, this.#length) | 0;
-    let at = first;
-    if (step === 2) {
-      // Four entries at a time, until one of them is none.
-      while (at + 8 <= end && eightZeros(words, at)) at += 8;
-      while (at < end && ((words[at] as number) | (words[at + 1] as number)) === 0) at += 2;
-      return (at - first) >> 1;
-    }
-    while (at < end && words[at] === 0) at++;
-    return at - first;
+    const end = Math.min(first + this.slotsLeft * this.#step, this.#length);
+    return (endOfZeros(this.#words, first, end, this.#step) - first) / this.#step;
   }
 
   /**
@@ -193,6 +185,32 @@ export class Cursor {
     return (at - first) / perSlot;
   }
 
+  /** How many slots from this one on have the code of the entry read last: as far as the window goes, at most `most`. */
+  alike(most: number): number {
+    const first = this.#at();
+    if (first < 0) return 0;
+    const step = this.#step;
+    const words = this.#words;
+    const end = Math.min(first + most * step, this.#length);
+    const telling = this.codec.telling(this.lo, this.hi);
+    // Mostly they agree in few bits that tell; what else has the code takes a closer look.
+    const known = telling === undefined ? first : endOfBits(words, first, end, step, telling, this);
+    return (endOfCode(words, known, end, step, this.codec, this.code) - first) / step;
+  }
+
+  /** The same for slots that also agree with the entry read last in the bits of a mask. */
+  agreeing(mask: Halves, most: number): number {
+    const first = this.#at();
+    if (first < 0 || most < 1) return 0;
+    const words = this.#words;
+    if ((((words[first] as number) ^ this.lo) & mask.lo) !== 0) return 0;
+    const telling = this.codec.telling(this.lo, this.hi);
+    if (telling === undefined) return 0;
+    const end = Math.min(first + most * this.#step, this.#length);
+    const bits = { lo: mask.lo | telling.lo, hi: mask.hi | telling.hi };
+    return (endOfBits(words, first, end, this.#step, bits, this) - first) / this.#step;
+  }
+
   /** Writes the entry. */
   store(lo: number, hi: number): void {
     this.#take(this.#memory.writable(this.slot));
@@ -201,22 +219,19 @@ export class Cursor {
     if (this.#step === 2) this.#words[at + 1] = hi;
   }
 
-  /**
-   * The words of the slots from this one on, for writing many at once: sets {@link bulkAt} and gives the array.
-   * As many slots as {@link bulkSlots} says lie in it.
-   */
-  bulk(): Uint32Array {
+  /** Changes as many entries from this one on: of each the bits of a mask stay, the others become those given. */
+  rewrite(slots: number, keep: Halves, bits: Halves): void {
+    const step = this.#step;
     const { slot } = this;
-    this.#take(this.#memory.writable(slot));
-    this.bulkAt = this.#origin + this.index * this.#step;
-    this.bulkSlots = (this.#limit - slot) / this.#entryBytes;
-    return this.#words;
+    for (let done = 0; done < slots; ) {
+      const at = slot + done * this.#entryBytes;
+      const { base, words } = this.#memory.writable(at);
+      const first = (at - base) / 4;
+      const end = Math.min(first + (slots - done) * step, words.length);
+      rewriteWords(words, first, end, step, keep, bits);
+      done += (end - first) / step;
+    }
   }
-
-  /** Index in the array of {@link bulk} of this slot's first word. */
-  bulkAt = 0;
-  /** Slots from this one on that the array of {@link bulk} holds. */
-  bulkSlots = 0;
 
   /** Slots from this one on that the traversed range covers (the last one perhaps in part). */
   get slotsLeft(): number {
@@ -243,13 +258,6 @@ export class Cursor {
     this.#length = words.length;
     this.#origin = ((this.table - base) / 4) | 0;
   }
-}
-
-function eightZeros(words: Uint32Array, at: number): boolean {
-  const a = (words[at] as number) | (words[at + 1] as number) | (words[at + 2] as number) | (words[at + 3] as number);
-  const b =
-    (words[at + 4] as number) | (words[at + 5] as number) | (words[at + 6] as number) | (words[at + 7] as number);
-  return (a | b) === 0;
 }
 
 /** The shape of the entry that a cursor stands on; meaningful for tables and leaves. */
