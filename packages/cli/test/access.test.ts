@@ -4,25 +4,11 @@ import { once } from 'node:events';
 import type { Architecture } from '@pagefold/core';
 import { riscv } from '@pagefold/riscv';
 import { describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
 import { shareOptions } from '../src/shared-options.ts';
+import { pagefold } from './run-command.ts';
 
 const capture = new URL('../../../tools/fixtures/x86_64-4level-6.12/', import.meta.url).pathname;
 const target = ['--image', `${capture}tables.elf.gz`, '--registers', `${capture}registers.json`, '--root', 'user'];
-
-async function pagefold(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const code = await run(args, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { code, out, err };
-}
 
 async function accessed(...args: string[]): Promise<Record<string, unknown>> {
   const { out } = await pagefold('access', ...target, '--json', ...args);

@@ -3,27 +3,13 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
+import { pagefold } from './run-command.ts';
 
 const captures = new URL('../../riscv/test/fixtures/', import.meta.url).pathname;
 const early = `${captures}riscv64-sv48-6.12-early-start_kernel/`;
 const final = `${captures}riscv64-sv48-6.12-early-after_setup_vm_final/`;
 const scratch = mkdtempSync(join(tmpdir(), 'pagefold-boot-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-async function pagefold(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const code = await run(args, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { code, out, err };
-}
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -4,23 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
+import { pagefold } from './run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'pagefold-build-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-async function pagefold(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const got = { out: '', err: '' };
-  const code = await run(args, {
-    out: (text) => {
-      got.out += text;
-    },
-    err: (text) => {
-      got.err += text;
-    },
-  });
-  return { code, ...got };
-}
 
 let files = 0;
 function file(content: unknown, extension = 'json'): string {

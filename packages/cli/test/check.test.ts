@@ -3,31 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
+import { pagefoldLines as pagefold } from './run-command.ts';
 
 const capture = new URL('../../../tools/fixtures/riscv64-sv48-6.12/', import.meta.url).pathname;
 const real = ['check', '--image', `${capture}tables.elf.gz`, '--registers', `${capture}registers.json`, '--root'];
 const scratch = mkdtempSync(join(tmpdir(), 'pagefold-check-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-async function pagefold(...args: string[]): Promise<{ code: number; out: string; err: string; lines: unknown[] }> {
-  const got = { out: '', err: '' };
-  const code = await run(args, {
-    out: (text) => {
-      got.out += text;
-    },
-    err: (text) => {
-      got.err += text;
-    },
-  });
-  const lines = args.includes('--json')
-    ? got.out
-        .split('\n')
-        .filter(Boolean)
-        .map((line) => JSON.parse(line) as unknown)
-    : [];
-  return { code, ...got, lines };
-}
 
 /** Builds tables whose text can be written, and whose tables users can write. */
 async function bad(): Promise<string[]> {

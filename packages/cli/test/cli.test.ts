@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
+import { pagefoldLines as pagefold } from './run-command.ts';
 
 const capture = new URL('../../../tools/fixtures/riscv64-sv48-6.12/', import.meta.url).pathname;
 const image = `${capture}tables.elf.gz`;
@@ -13,28 +13,6 @@ const satp = '0x9000000000081fca';
 const target = ['--image', image, '--registers', registers, '--root', 'kernel'];
 const scratch = mkdtempSync(join(tmpdir(), 'pagefold-cli-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-async function pagefold(
-  ...args: string[]
-): Promise<{ code: number; out: string; err: string; lines: Record<string, unknown>[] }> {
-  let out = '';
-  let err = '';
-  const code = await run(args, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  const lines = args.includes('--json')
-    ? out
-        .split('\n')
-        .filter(Boolean)
-        .map((line) => JSON.parse(line) as Record<string, unknown>)
-    : [];
-  return { code, out, err, lines };
-}
 
 describe('translate', () => {
   test('answers one JSON object per address, null for what is not mapped', async () => {

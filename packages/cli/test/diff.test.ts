@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
+import { pagefold } from './run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'pagefold-diff-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -11,19 +11,7 @@ const captures = new URL('../../riscv/test/fixtures/', import.meta.url).pathname
 const early = `${captures}riscv64-sv48-6.12-early-start_kernel/`;
 const final = `${captures}riscv64-sv48-6.12-early-after_setup_vm_final/`;
 
-async function diff(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const code = await run(['diff', ...args], {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { code, out, err };
-}
+const diff = (...args: string[]) => pagefold('diff', ...args);
 
 const images = [`${early}tables.elf.gz`, `${final}tables.elf.gz`];
 const facts = ['--registers-a', `${early}registers.json`, '--registers-b', `${final}registers.json`];

@@ -2,21 +2,10 @@
 import { type OptionValues, rangesMask } from '@pagefold/core';
 import { describe, expect, test } from 'vitest';
 import { buildEntry } from '../src/field-pairs.ts';
-import { run } from '../src/index.ts';
 import { architectures } from '../src/registry.ts';
+import { pagefold } from './run-command.ts';
 
-async function explain(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const got = { out: '', err: '' };
-  const code = await run(['explain', ...args], {
-    out: (text) => {
-      got.out += text;
-    },
-    err: (text) => {
-      got.err += text;
-    },
-  });
-  return { code, ...got };
-}
+const explain = (...args: string[]) => pagefold('explain', ...args);
 
 async function json(...args: string[]): Promise<Record<string, unknown>> {
   const { code, out, err } = await explain(...args, '--json');

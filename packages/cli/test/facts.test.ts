@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
+import { pagefold } from './run-command.ts';
 
 const capture = new URL('../../../tools/fixtures/riscv64-sv48-6.12/', import.meta.url).pathname;
 const image = `${capture}tables.elf.gz`;
@@ -13,19 +13,6 @@ const target = ['--image', image, '--registers', registers, '--root', 'kernel'];
 const va = '0xffffffff80000000';
 const scratch = mkdtempSync(join(tmpdir(), 'pagefold-facts-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-async function pagefold(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const got = { out: '', err: '' };
-  const code = await run(args, {
-    out: (text) => {
-      got.out += text;
-    },
-    err: (text) => {
-      got.err += text;
-    },
-  });
-  return { code, ...got };
-}
 
 /** The one line that a command refuses with. */
 async function refusal(...args: string[]): Promise<string> {

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
+import { pagefold } from './run-command.ts';
 
 const capture = new URL('../../../tools/fixtures/riscv64-sv48-6.12/', import.meta.url).pathname;
 const early = new URL('../../riscv/test/fixtures/riscv64-sv48-6.12-early-start_kernel/', import.meta.url).pathname;
@@ -13,19 +13,6 @@ const image = `${capture}tables.elf.gz`;
 const SATP = '0x9000000000081fca';
 const scratch = mkdtempSync(join(tmpdir(), 'pagefold-files-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-async function pagefold(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const got = { out: '', err: '' };
-  const code = await run(args, {
-    out: (text) => {
-      got.out += text;
-    },
-    err: (text) => {
-      got.err += text;
-    },
-  });
-  return { code, ...got };
-}
 
 function file(name: string, content: string): string {
   const path = join(scratch, name);

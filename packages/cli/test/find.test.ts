@@ -3,22 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
+import { jsonLines, pagefold } from './run-command.ts';
 
 const fixtures = new URL('../../../tools/fixtures/', import.meta.url).pathname;
-
-async function pagefold(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const got = { out: '', err: '' };
-  const code = await run(args, {
-    out: (text) => {
-      got.out += text;
-    },
-    err: (text) => {
-      got.err += text;
-    },
-  });
-  return { code, ...got };
-}
 
 interface Found {
   readonly address: string;
@@ -31,10 +18,7 @@ interface Found {
 async function find(name: string, ...args: string[]): Promise<Found[]> {
   const { code, out, err } = await pagefold('find', '--image', `${fixtures}${name}/tables.elf.gz`, '--json', ...args);
   expect([code, err]).toEqual([0, '']);
-  return out
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Found);
+  return jsonLines(out) as unknown as Found[];
 }
 
 /** Physical addresses of the roots of a capture, by name. */

@@ -3,27 +3,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
+import { pagefoldLines } from './run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'pagefold-layout-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-type Line = Record<string, unknown>;
-
-async function layout(...args: string[]): Promise<{ code: number; out: string; err: string; lines: Line[] }> {
-  let out = '';
-  let err = '';
-  const code = await run(['layout', ...args], {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  const lines = args.includes('--json') ? out.split('\n').filter(Boolean) : [];
-  return { code, out, err, lines: lines.map((line) => JSON.parse(line) as Line) };
-}
+const layout = (...args: string[]) => pagefoldLines('layout', ...args);
 
 function file(name: string, content: unknown): string {
   const path = join(scratch, name);

@@ -1,19 +1,6 @@
 /** `pagefold tlbi`: plans with operands, for every architecture that knows its instructions. */
 import { describe, expect, test } from 'vitest';
-import { run } from '../src/index.ts';
-
-async function pagefold(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const got = { out: '', err: '' };
-  const code = await run(args, {
-    out: (text) => {
-      got.out += text;
-    },
-    err: (text) => {
-      got.err += text;
-    },
-  });
-  return { code, ...got };
-}
+import { pagefold } from './run-command.ts';
 
 describe('tlbi', () => {
   test('names a range of a program in one range operation, between barriers', async () => {

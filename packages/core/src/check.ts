@@ -12,6 +12,7 @@ import { CheckedTables } from './check-tables.ts';
 import { join } from './compiled.ts';
 import type { Effect } from './effective.ts';
 import { ArgumentError } from './errors.ts';
+import { leafAddressAt } from './leaf-address.ts';
 import { Folder } from './leaf-folder.ts';
 import type { MappedRange } from './leaves.ts';
 import { looksOf } from './looks.ts';
@@ -116,8 +117,7 @@ class RootCheck implements Visitor {
 
   leaf(cursor: Cursor): undefined {
     const compiled = shapeAt(cursor);
-    let pa = compiled.address.decode(cursor.lo, cursor.hi) + (cursor.va - cursor.entryVa);
-    if (compiled.sharedAddress) pa += (cursor.index % compiled.runEntries) * cursor.span;
+    const pa = leafAddressAt(cursor, compiled);
     const { va, end, level } = cursor;
     this.#folder.add(compiled, level, { va, end, pa, entries: 1 }, cursor, this.#effects);
     this.#lastSlot = cursor.slot;

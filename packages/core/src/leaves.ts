@@ -6,6 +6,7 @@ import type { PhysAddr, VirtAddr } from './address.ts';
 import { join } from './compiled.ts';
 import type { Effect } from './effective.ts';
 import type { CommonAttributes, FieldValues } from './format.ts';
+import { leafAddressAt } from './leaf-address.ts';
 import { Folder } from './leaf-folder.ts';
 import { looksOf } from './looks.ts';
 import { type AddressSpace, stretches, type VirtRange, vaOf } from './space.ts';
@@ -129,8 +130,7 @@ export function eachMapped(
       },
       leaf(cursor) {
         const compiled = shapeAt(cursor);
-        let pa = compiled.address.decode(cursor.lo, cursor.hi) + (cursor.va - cursor.entryVa);
-        if (compiled.sharedAddress) pa += (cursor.index % compiled.runEntries) * cursor.span;
+        const pa = leafAddressAt(cursor, compiled);
         const { va, end, level } = cursor;
         folder.add(compiled, level, { va, end, pa, entries: 1 }, cursor, effects);
         return undefined;

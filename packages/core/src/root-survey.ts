@@ -1,4 +1,5 @@
 /** The fine sieve of the search for roots: everything below a candidate is looked through. */
+import { leafAddressAt } from './leaf-address.ts';
 import { looksOf } from './looks.ts';
 import type { Memory } from './memory.ts';
 import type { Paging } from './paging.ts';
@@ -105,8 +106,7 @@ class Visit implements Visitor {
   leaf(cursor: Cursor): undefined {
     const compiled = shapeAt(cursor);
     this.leaves++;
-    let pa = compiled.address.decode(cursor.lo, cursor.hi);
-    if (compiled.sharedAddress) pa += (cursor.index % compiled.runEntries) * cursor.span;
+    const pa = leafAddressAt(cursor, compiled);
     if (pa <= this.#root && this.#root < pa + cursor.span) this.mapsItself = true;
     if (this.#searched.touches(pa, pa + cursor.span)) this.leavesWithin++;
     if (this.users) return;
